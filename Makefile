@@ -1,0 +1,57 @@
+# `make` prints this list.
+
+VENV ?= .venv
+PYTHON ?=
+DEMO_MODEL := examples/models/pydoc-llama
+DEMO_PROMPT ?= The "for" statement
+ROOMS := ir passes targets codegen runtime
+SOURCES := cosyn $(ROOMS) tests examples
+
+export VENV PYTHON
+# Two tests run at once, and each brings its own threads: without these they fight for the cores.
+TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+PYTEST_ARGS ?= -n 2 -q
+
+.PHONY: help demo test test-full lint types format dev clean
+
+help: ## print this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+demo: ## compile the model that ships with cosyn for this CPU, and let it write a paragraph
+	@scripts/environment.sh compile
+	@rm -rf build/demo
+	@$(VENV)/bin/cosyn compile $(DEMO_MODEL) --target cpu -o build/demo
+	@echo
+	@$(VENV)/bin/cosyn run build/demo --prompt '$(DEMO_PROMPT)' --max-new-tokens 160
+	@echo
+	@echo "Next: $(VENV)/bin/cosyn run build/demo --prompt 'A class' · $(VENV)/bin/cosyn --help · docs/quickstart.md"
+
+dev: ## make the environment for working on cosyn (editable, with the test tools)
+	@scripts/environment.sh compile,test
+
+test: test-needs lint types ## everything that CI checks: style, types, tests
+	$(TEST_ENV) $(VENV)/bin/python -m pytest $(PYTEST_ARGS) -m 'not slow'
+
+test-full: test-needs lint types ## the same with the slow tests (large shapes)
+	$(TEST_ENV) $(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: test-needs
+test-needs: dev
+	@scripts/test_needs.sh
+
+lint: dev ## style
+	$(VENV)/bin/ruff check .
+
+format: dev ## rewrite the sources in the house style
+	$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
+
+types: dev ## strict types
+	@# The rooms are folders at the root that install as one package; this lays them out that way for mypy.
+	@rm -rf build/types && mkdir -p build/types/cosyn
+	@for part in cosyn/*; do ln -s "../../../$$part" build/types/cosyn/; done
+	@for room in $(ROOMS); do ln -s "../../../$$room" build/types/cosyn/$$room; done
+	$(VENV)/bin/mypy -p cosyn
+
+clean: ## remove everything that was made here
+	rm -rf $(VENV) build out demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

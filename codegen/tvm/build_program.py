@@ -1,0 +1,82 @@
+"""From fused groups to a program: one kernel per distinct group, one launch per group and entry point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import tvm_ffi
+from tvm import tirx
+
+from cosyn.codegen.program import EntryPoint, Launch, Program
+from cosyn.codegen.tvm.backend import Backend
+from cosyn.codegen.tvm.kernels.linear_layout import Activation, PackedLayout, layout_for
+from cosyn.codegen.tvm.lower_group import GroupLowering, LoweredGroup, packed_operands
+from cosyn.ir.graph import Graph
+from cosyn.passes.fuse import FusionPlan
+from cosyn.passes.plan_memory import MemoryPlan
+
+
+@dataclass(frozen=True)
+class BuiltProgram:
+    """A program, its scheduled kernels by name, and the packed layouts of the weights that they read."""
+
+    program: Program
+    kernels: dict[str, tirx.PrimFunc]
+    layouts: dict[str, PackedLayout]
+
+
+def build_program(
+    graph: Graph, fusion: FusionPlan, memory: MemoryPlan, backend: Backend, prefill_chunk: int
+) -> BuiltProgram:
+    """Lower and schedule every group: once for steps of one token, once for steps of up to `prefill_chunk`."""
+    layouts = linear_layouts(graph)
+    kernels = backend.extra_kernels()
+    entries = []
+    for name, rows in (("decode", 1), ("prefill", prefill_chunk)):
+        entry = EntryPoint(name, rows, rows, ())
+        table = _KernelTable(backend, entry, kernels)
+        lowering = GroupLowering(graph, layouts, entry.bound, backend.forms)
+        launches = tuple(
+            table.launch(lowering.lower(group), graph.producers[group.anchor].location.layer)
+            for group in fusion.groups
+            if group.kind != "view"
+        )
+        entries.append(EntryPoint(name, rows, rows, launches))
+        if prefill_chunk == 1:
+            break
+    return BuiltProgram(Program(graph, fusion, memory, tuple(entries)), kernels, layouts)
+
+
+def linear_layouts(graph: Graph) -> dict[str, PackedLayout]:
+    """The packed layout of every matrix that a linear or an expert reads."""
+    layouts: dict[str, PackedLayout] = {}
+    for node in graph.nodes:
+        activation: Activation = "int8" if node.op == "linear_i8" else "float"
+        for ref in packed_operands(node):
+            layouts[ref] = layout_for(graph.types[ref], activation)
+    return layouts
+
+
+class _KernelTable:
+    """Scheduled kernels of one entry point; groups with equal functions share one."""
+
+    def __init__(self, backend: Backend, entry: EntryPoint, kernels: dict[str, tirx.PrimFunc]) -> None:
+        self._backend = backend
+        self._entry = entry
+        self._kernels = kernels
+        self._known: dict[int, list[tuple[tirx.PrimFunc, str]]] = {}
+
+    def launch(self, lowered: LoweredGroup, layer: str) -> Launch:
+        return Launch(lowered.group.name, self._kernel(lowered), lowered.arguments, lowered.results, layer)
+
+    def _kernel(self, lowered: LoweredGroup) -> str:
+        same = self._known.setdefault(tvm_ffi.structural_hash(lowered.function), [])
+        for function, name in same:
+            if tvm_ffi.structural_equal(function, lowered.function):
+                return name
+        name = f"{self._entry.name}_{lowered.title}"
+        while name in self._kernels:
+            name += "_"
+        self._kernels[name] = self._backend.schedule(lowered, self._entry.bound.get("seq"))
+        same.append((lowered.function, name))
+        return name

@@ -1,0 +1,79 @@
+"""The CPU backend: LLVM code for an explicit list of instruction-set features, in one shared library."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import tvm
+from tvm import s_tir, tirx
+from tvm.target import Target as TvmTarget
+
+from cosyn.codegen.tvm.cpu_target import cpu_target, host_features, required_features, vector_lanes
+from cosyn.codegen.program import Program
+from cosyn.codegen.tvm.kernels.attend import schedule_attend_cpu
+from cosyn.codegen.tvm.kernels.attend_cpu import attend_cpu_prim_func
+from cosyn.codegen.tvm.kernels.kv_append import schedule_kv_append_cpu
+from cosyn.codegen.tvm.kernels.linear import Form
+from cosyn.codegen.tvm.kernels.linear_schedule_cpu import schedule_linear
+from cosyn.codegen.tvm.kernels.read_bandwidth import read_bandwidth_prim_func
+from cosyn.codegen.tvm.lower_group import LoweredGroup
+from cosyn.codegen.tvm.relax_module import LOWERING
+from cosyn.codegen.tvm.schedule_rows_cpu import schedule_rows
+from cosyn.ir.graph import KVState
+from cosyn.ir.ops.attention import AttentionAttrs
+from cosyn.targets.target import HOST, Target
+
+LIBRARY = "model.so"
+
+
+class CpuForms:
+    """Forms for vector registers: tiles of rows in linears, vectors over rows in attention."""
+
+    linear: Form = "cpu"
+
+    def __init__(self, target: TvmTarget) -> None:
+        self._target = target
+
+    def attend(self, attrs: AttentionAttrs, state: KVState, n_heads: int, seq: int | None) -> tirx.PrimFunc:
+        return attend_cpu_prim_func(attrs, state, n_heads, lanes=vector_lanes(self._target), seq=seq)
+
+
+class CpuBackend:
+    """Schedules for the vector units of a CPU target, and the library that holds its kernels and host code."""
+
+    def __init__(self, target: Target) -> None:
+        features = host_features() if target.arch == HOST else target.features
+        self.tvm_target = cpu_target(features, threads=os.cpu_count() or 1)
+        self.forms = CpuForms(self.tvm_target)
+
+    def schedule(self, lowered: LoweredGroup, seq: int | None) -> tirx.PrimFunc:
+        """The schedule that the group's anchor asks for."""
+        if lowered.layout is not None and lowered.group.kind in ("linear", "linear_i8"):
+            schedule = s_tir.Schedule(lowered.function)
+            schedule_linear(schedule, lowered.layout, seq, self.tvm_target)
+            return schedule.mod["main"]
+        special = _SPECIAL.get(lowered.group.kind)
+        if special is None:
+            return schedule_rows(lowered.function, vector_lanes(self.tvm_target))
+        schedule = s_tir.Schedule(lowered.function)
+        special(schedule)
+        return schedule.mod["main"]
+
+    def extra_kernels(self) -> dict[str, tirx.PrimFunc]:
+        """`read_bandwidth`, for `cosyn bench`."""
+        return {"read_bandwidth": read_bandwidth_prim_func()}
+
+    def build(self, program: Program, module: tvm.IRModule, folder: Path) -> dict[str, object]:
+        """Compile `module` into `folder/model.so`."""
+        library = tvm.compile(module, self.tvm_target, relax_pipeline=LOWERING)
+        library.export_library(str(folder / LIBRARY))
+        return {
+            "device": "cpu",
+            "triple": str(self.tvm_target.attrs["mtriple"]),
+            "mcpu": str(self.tvm_target.attrs["mcpu"]),
+            "features": list(required_features(self.tvm_target)),
+        }
+
+
+_SPECIAL = {"attend": schedule_attend_cpu, "kv_append": schedule_kv_append_cpu}

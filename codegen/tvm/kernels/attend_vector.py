@@ -1,0 +1,61 @@
+"""Vectors of f32 lanes inside the CPU attention kernels: loads, stores, splats and sums across lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T
+
+from cosyn.codegen.tvm.kernels.attend_args import Buffer, Expr, i64
+
+HIDDEN = -3e38
+"""Score of a position that a row does not see: e^(HIDDEN - maximum) is 0, whatever the maximum."""
+
+
+def vector(dtype: str, lanes: int) -> str:
+    """TVM's name of a vector type; a vector of one lane is a scalar."""
+    return f"{dtype}x{lanes}" if lanes > 1 else dtype
+
+
+def local(shape: tuple[int, ...], dtype: str = "float32") -> Buffer:
+    """Scratch memory of the task."""
+    return T.sblock_alloc_buffer(tuple(i64(d) for d in shape), dtype, scope="local")
+
+
+def splat(value: Expr, lanes: int) -> Expr:
+    """`value` in every lane."""
+    return tirx.Broadcast(value, lanes) if lanes > 1 else value
+
+
+def load(buffer: Buffer, lanes: int, *at: Expr | int) -> Expr:
+    """The `lanes` elements of `buffer` from `at` on."""
+    return buffer.vload(list(at), vector(buffer.dtype, lanes))
+
+
+def store(buffer: Buffer, value: Expr, *at: Expr | int) -> None:
+    """Emit the store of a vector to `buffer` from `at` on."""
+    T.add_to_parent(buffer.vstore(list(at), value))
+
+
+def shuffle(vectors: Sequence[Expr], lanes: Sequence[int]) -> Expr:
+    """The named lanes of the joined vectors."""
+    return tirx.Shuffle(list(vectors), [tirx.const(n, "int32") for n in lanes])
+
+
+def fold(x: Expr, lanes: int, combine: Callable[[Expr, Expr], Expr]) -> Expr:
+    """All lanes of `x` combined into one scalar, by halves."""
+    while lanes > 1:
+        lanes //= 2
+        x = T.bind(combine(shuffle([x], range(lanes)), shuffle([x], range(lanes, 2 * lanes))))
+    return x
+
+
+def transposed_sums(rows: Sequence[Expr]) -> Expr:
+    """The vector of the sums of n vectors of n lanes each, n a power of two: n - 1 additions in all."""
+    n, level = len(rows), list(rows)
+    while len(level) > 1:
+        pairs = zip(level[::2], level[1::2], strict=True)
+        even, odd = range(0, 2 * n, 2), range(1, 2 * n, 2)
+        level = [T.bind(shuffle([a, b], even) + shuffle([a, b], odd)) for a, b in pairs]
+    return level[0]

@@ -1,0 +1,176 @@
+"""Linear layers over packed weights as tensor expressions.
+
+Two forms with one meaning. The neutral form is a single reduction with the dequantization written into it,
+which any target can schedule. The CPU form has the same result in the shape that `linear_schedule_cpu` wants:
+rows padded to tiles, and for quantized weights and one row, partial sums per scale group, on codes. Stages are
+named `linear…`; the last one, `linear`, is the result that epilogues read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from tvm import te, tirx
+
+from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
+from cosyn.codegen.tvm.kernels.packed_weight import PackedWeight, f32, i64
+
+Expr = Any  # TVM's expressions overload the operators; its stubs do not say so
+Form = Literal["neutral", "cpu"]
+
+_ROW_TILE = 8
+
+
+def row_tile(seq: int | None) -> int:
+    """Rows of x that a CPU kernel for `seq` rows (None: any number) works on at once."""
+    return _ROW_TILE if seq is None else min(_ROW_TILE, seq)
+
+
+def linear_compute(
+    x: te.Tensor,
+    pieces: Sequence[te.Tensor],
+    layout: PackedLayout,
+    form: Form = "neutral",
+    bias: te.Tensor | None = None,
+) -> te.Tensor:
+    """x f32 `[seq, k]` · weightᵀ (+ bias f32/f16 `[n]`) as f32 `[seq, n]`.
+
+    `pieces` are placeholders of `layout.pieces`, in that order. Raises ValueError where x does not fit.
+    """
+    weight = PackedWeight(layout, pieces)
+    _check(x, layout, "float32")
+    if form == "neutral":
+        total = _neutral(x, weight)
+    elif layout.format is None or _rows(x) != 1:
+        total = _tiled(x, weight)
+    else:
+        total = _grouped(x, weight, 1)
+    return _result(x, total, layout, bias)
+
+
+def linear_i8_compute(
+    codes: te.Tensor,
+    scales: te.Tensor,
+    pieces: Sequence[te.Tensor],
+    layout: PackedLayout,
+    form: Form = "neutral",
+    bias: te.Tensor | None = None,
+) -> te.Tensor:
+    """(codes i8 `[seq, k]` · weightᵀ) · scales f32 `[seq, 1]` (+ bias) as f32 `[seq, n]`.
+
+    Sums of codes are exact i32, per scale group.
+    """
+    weight = PackedWeight(layout, pieces)
+    _check(codes, layout, "int8")
+    total = _grouped(codes, weight, row_tile(_rows(codes)) if form == "cpu" else 1)
+    return _result(codes, total, layout, bias, scales)
+
+
+def _check(x: te.Tensor, layout: PackedLayout, dtype: str) -> None:
+    if x.dtype != dtype or len(x.shape) != 2 or int(x.shape[1]) != layout.k or layout.experts:
+        expected = f"x {dtype}[seq, {layout.k}] and a weight of rank 2"
+        raise ValueError(f"expected {expected}, found x {x.dtype}{list(x.shape)} and {layout}")
+
+
+def _rows(x: te.Tensor) -> int | None:
+    return int(x.shape[0]) if isinstance(x.shape[0], tirx.IntImm) else None
+
+
+def _axis(extent: int, name: str) -> Any:
+    return te.reduce_axis((i64(0), i64(extent)), name=name)
+
+
+def _result(
+    x: te.Tensor,
+    total: te.Tensor,
+    layout: PackedLayout,
+    bias: te.Tensor | None,
+    scales: te.Tensor | None = None,
+) -> te.Tensor:
+    """The rows and columns of `total` that are not padding, times row scales, plus bias."""
+
+    def at(s: Expr, n: Expr) -> Expr:
+        value = total(s, n) if scales is None else total(s, n) * scales(s, i64(0))
+        return value if bias is None else value + bias(n).astype("float32")
+
+    return te.compute((x.shape[0], i64(layout.n)), at, name="linear")
+
+
+def _neutral(x: te.Tensor, weight: PackedWeight) -> te.Tensor:
+    layout = weight.layout
+    k = _axis(layout.k, "k")
+    return te.compute(
+        (x.shape[0], i64(layout.n)),
+        lambda s, n: te.sum(x(s, k) * weight.value((), n, k), axis=k),
+        name="linear_acc",
+    )
+
+
+def _tiled_rows(x: te.Tensor, tile: int) -> tuple[Expr, Any]:
+    """Rows padded to whole tiles, and the row of x to read for each: the last where there is none."""
+    rows = x.shape[0]
+    known = _rows(x)
+    if known is not None:
+        padded: Expr = i64(-(-known // tile) * tile)
+        exact = known % tile == 0
+    else:
+        padded = tirx.floordiv(rows + (tile - 1), tile) * tile
+        exact = tile == 1
+    return padded, (lambda s: s) if exact else (lambda s: tirx.min(s, rows - 1))
+
+
+def _tiled(x: te.Tensor, weight: PackedWeight) -> te.Tensor:
+    layout = weight.layout
+    padded, row = _tiled_rows(x, row_tile(_rows(x)))
+    values = te.compute(
+        (i64(layout.padded_n), i64(layout.k)),
+        lambda n, k: weight.value((), n, k, fast=True),
+        name="linear_weight",
+    )
+    k = _axis(layout.k, "k")
+    return te.compute(
+        (padded, i64(layout.padded_n)),
+        lambda s, n: te.sum(x(row(s), k) * values(n, k), axis=k),
+        name="linear_acc",
+    )
+
+
+def _grouped(x: te.Tensor, weight: PackedWeight, tile: int) -> te.Tensor:
+    """Σ_g scale · (Σ_j x · code - zero · Σ_j x): multiplies codes as they are."""
+    layout = weight.layout
+    padded, row = _tiled_rows(x, tile)
+    size, groups = layout.chunk, layout.k // layout.chunk
+    per_group = layout.group // layout.chunk
+    integer = x.dtype == "int8"
+    dtype = "int32" if integer else "float32"
+    j = _axis(size, "j")
+    sums = te.compute(
+        (x.shape[0], i64(groups)),
+        lambda s, g: te.sum(x(s, g * size + j).astype(dtype), axis=j),
+        name="linear_xsum",
+    )
+    code = weight.code if integer else weight.code_above_one
+    i = _axis(size, "i")
+    part = te.compute(
+        (padded, i64(layout.padded_n), i64(groups)),
+        lambda s, n, g: te.sum(
+            x(row(s), g * size + i).astype(dtype) * code((), n, g * size + i), axis=i
+        ),
+        name="linear_part",
+    )
+    g = _axis(groups, "g")
+
+    def scaled(s: Expr, n: Expr) -> Expr:
+        at = tirx.floordiv(g, per_group)
+        sum_x, zero, scale = sums(row(s), g), weight.zero((), n, at, dtype), weight.scale((), n, at)
+        if integer:
+            exact = part(s, n, g) - zero * sum_x
+            return scale * exact.astype("float32")
+        # part holds Σ x · (1 + code / 2^bits).
+        unit = f32(2.0 ** weight.bits)
+        return scale * (part(s, n, g) * unit - sum_x * (zero + unit))
+
+    return te.compute(
+        (padded, i64(layout.padded_n)), lambda s, n: te.sum(scaled(s, n), axis=g), name="linear_acc"
+    )

@@ -1,0 +1,132 @@
+"""CPU schedules of a fused group around a linear layer.
+
+One parallel loop over blocks of output rows; inside it the accumulators of a tile (rows of x × vectors of
+output) live in registers while k runs over the packed words in the order in which they lie in memory;
+elementwise epilogues follow at the tile, before it leaves the cache.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm import s_tir
+from tvm.target import Target
+
+from cosyn.codegen.tvm.cpu_target import vector_lanes
+from cosyn.codegen.tvm.kernels.linear import row_tile
+from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
+
+Block = Any
+Loop = Any
+
+_TILE_VECTORS = {16: 2, 8: 1, 4: 2}
+"""Vectors beside each other in a tile of 8 rows, by lanes: accumulators take half of the registers (32, 16, 32)."""
+
+
+def schedule_linear(schedule: s_tir.Schedule, layout: PackedLayout, seq: int | None, target: Target) -> None:
+    """Schedule, in place, a function made of the CPU form of `linear_compute` and elementwise epilogues.
+
+    `seq` is the static number of rows, or None where it is symbolic. The other blocks of the function must be
+    elementwise over `[seq, n]` and follow the linear layer; those that are not results are inlined.
+    """
+    lanes = min(vector_lanes(target), layout.block)
+    stages = {name: schedule.get_sblock(name) for name in _stage_names(schedule)}
+    epilogue = _inline_epilogue(schedule, stages)
+    acc = stages["linear_acc"]
+    rows, columns, reduction = schedule.get_loops(acc)
+    single = seq == 1
+    block, inner = schedule.split(columns, [None, layout.block])
+    vectors = layout.block // lanes if single else min(_TILE_VECTORS[lanes], layout.block // lanes)
+    sub, u, v = schedule.split(inner, [None, vectors, lanes])
+    tile, m = schedule.split(rows, [None, row_tile(seq)])
+    words = _word_loops(schedule, reduction, layout) if "linear_part" not in stages else (reduction,)
+    schedule.reorder(block, sub, tile, *words, m, u, v)
+    schedule.set_scope(acc, 0, "local")
+    for result in epilogue:
+        schedule.reverse_compute_at(result, tile, preserve_unit_loops=True)
+        _vectorize_epilogue(schedule, result, lanes)
+    if "linear_weight" in stages:
+        _schedule_weight(schedule, stages["linear_weight"], words[-1], lanes)
+    decompose = [(acc, words[0])]
+    if "linear_part" in stages:
+        decompose.append(_schedule_part(schedule, stages["linear_part"], reduction, layout, lanes))
+    _registers(schedule, m, u, v)
+    for loop in words[1:]:
+        schedule.unroll(loop)
+    schedule.parallel(block)
+    for stage, loop in reversed(decompose):
+        schedule.decompose_reduction(stage, loop)
+
+
+def _stage_names(schedule: s_tir.Schedule) -> list[str]:
+    names = [schedule.get(b).name_hint for b in _children(schedule)]
+    return [n for n in names if n == "linear" or n.startswith("linear_")]
+
+
+def _children(schedule: s_tir.Schedule) -> list[Block]:
+    return list(schedule.get_child_blocks(schedule.get_sblock("root")))
+
+
+def _inline_epilogue(schedule: s_tir.Schedule, stages: dict[str, Block]) -> list[Block]:
+    """Inline what only feeds later stages; the blocks that write results of the function, in order."""
+    results = {b.name for b in schedule.mod["main"].params}
+    kept = []
+    for block in _children(schedule):
+        name = schedule.get(block).name_hint
+        if name in stages and name != "linear":
+            continue
+        if schedule.get(block).writes[0].source.name in results:
+            kept.append(block)
+        else:
+            schedule.compute_inline(block)
+    return kept
+
+
+def _word_loops(schedule: s_tir.Schedule, reduction: Loop, layout: PackedLayout) -> tuple[Loop, ...]:
+    """The loop over k as (scale groups,) words and the elements of a word, where they divide."""
+    if layout.format is None:
+        step = next(s for s in (4, 2, 1) if layout.k % s == 0)
+        return tuple(schedule.split(reduction, [None, step]))
+    step = layout.step
+    if layout.groups == 1:
+        return tuple(schedule.split(reduction, [None, step]))
+    group, word, element = schedule.split(reduction, [None, layout.group // step, step])
+    return group, word, element
+
+
+def _schedule_weight(schedule: s_tir.Schedule, weight: Block, element: Loop, lanes: int) -> None:
+    """Decode the weights of one k into registers, once for all rows of the tile."""
+    schedule.compute_at(weight, element, preserve_unit_loops=True)
+    schedule.set_scope(weight, 0, "local")
+    *_, rows, k = schedule.get_loops(weight)
+    u, v = schedule.split(rows, [None, lanes])
+    schedule.reorder(k, u, v)
+    schedule.unroll(u)
+    schedule.vectorize(v)
+
+
+def _schedule_part(
+    schedule: s_tir.Schedule, part: Block, group: Loop, layout: PackedLayout, lanes: int
+) -> tuple[Block, Loop]:
+    """Sums over one scale group in registers; the block and the loop at which it is initialised."""
+    schedule.compute_at(part, group, preserve_unit_loops=True)
+    schedule.set_scope(part, 0, "local")
+    *_, m, rows, _group, j = schedule.get_loops(part)
+    word, element = schedule.split(j, [None, layout.step])
+    u, v = schedule.split(rows, [None, lanes])
+    schedule.reorder(word, element, m, u, v)
+    schedule.unroll(element)
+    _registers(schedule, m, u, v)
+    return part, word
+
+
+def _vectorize_epilogue(schedule: s_tir.Schedule, block: Block, lanes: int) -> None:
+    columns = schedule.get_loops(block)[-1]
+    _, v = schedule.split(columns, [None, lanes])
+    schedule.vectorize(v)
+
+
+def _registers(schedule: s_tir.Schedule, m: Loop, u: Loop, v: Loop) -> None:
+    schedule.unroll(m)
+    schedule.unroll(u)
+    schedule.vectorize(v)

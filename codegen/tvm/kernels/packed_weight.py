@@ -1,0 +1,107 @@
+"""Element access to a packed weight inside a tensor expression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tvm import te, tirx
+
+from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
+from cosyn.ir.dtype import DType
+
+Expr = Any  # TVM's expressions overload the operators; its stubs do not say so
+
+_MANTISSA_BITS = 23
+_ONE_BITS = 0x3F800000
+
+
+def i64(value: int) -> Expr:
+    """An int64 constant: the one integer width of shapes and indices."""
+    return tirx.IntImm("int64", value)
+
+
+def f32(value: float) -> Expr:
+    """A float32 constant."""
+    return tirx.const(value, "float32")
+
+
+def stored_float(value: Expr, dtype: str) -> Expr:
+    """A stored float of TVM type `dtype` (uint16 holds bf16 bits) as f32."""
+    if dtype == "uint16":
+        return tirx.reinterpret("float32", value.astype("uint32") << tirx.const(16, "uint32"))
+    return value if dtype == "float32" else value.astype("float32")
+
+
+class PackedWeight:
+    """The pieces of a layout as a matrix; `lead` is `(expert,)` for a weight with experts, else `()`."""
+
+    def __init__(self, layout: PackedLayout, pieces: Sequence[te.Tensor]) -> None:
+        expected = [p.name for p in layout.pieces]
+        if len(pieces) != len(expected):
+            raise ValueError(f"the layout has the pieces {expected}, found {len(pieces)} tensors")
+        self.layout = layout
+        self._pieces = dict(zip(expected, pieces, strict=True))
+
+    @property
+    def bits(self) -> int:
+        """Bits of a code; 0 for a float weight."""
+        return self.layout.format.bits if self.layout.format else 0
+
+    def code(self, lead: Sequence[Expr], row: Expr, k: Expr, above: int = 0) -> Expr:
+        """The unsigned code · 2^above, as i32."""
+        total: Expr = None
+        for plane in self.layout.planes:
+            word = self._at(f"codes{plane.bits}", lead, row, tirx.floordiv(k, plane.per_word))
+            element = tirx.floormod(k, plane.per_word)
+            bit = (tirx.floormod(element, 4) * 8 + tirx.floordiv(element, 4) * plane.bits).astype("int32")
+            field = _shifted(word, bit, plane.shift + above) & _i32(((1 << plane.bits) - 1) << (plane.shift + above))
+            total = field if total is None else total | field
+        return total
+
+    def code_above_one(self, lead: Sequence[Expr], row: Expr, k: Expr) -> Expr:
+        """1 + code / 2^bits as f32: the code is placed in the top of the mantissa, no conversion needed."""
+        bits = self.code(lead, row, k, _MANTISSA_BITS - self.bits) | _i32(_ONE_BITS)
+        return tirx.reinterpret("float32", bits)
+
+    def scale(self, lead: Sequence[Expr], row: Expr, group: Expr) -> Expr:
+        """The scale as f32."""
+        return stored_float(self._at("scales", lead, row, group), self._pieces["scales"].dtype)
+
+    def zero(self, lead: Sequence[Expr], row: Expr, group: Expr, dtype: str) -> Expr:
+        """The unsigned code that stands for 0, as `dtype`."""
+        if "zeros" not in self._pieces:
+            return tirx.const(1 << (self.bits - 1), dtype)
+        return self._at("zeros", lead, row, group).astype(dtype)
+
+    def value(self, lead: Sequence[Expr], row: Expr, k: Expr, fast: bool = False) -> Expr:
+        """The weight as f32; `fast` writes the code into the mantissa (exact too) instead of converting it."""
+        if self.layout.format is not None:
+            group = tirx.floordiv(k, self.layout.group)
+            scale, zero = self.scale(lead, row, group), self.zero(lead, row, group, "float32")
+            if not fast:
+                return scale * (self.code(lead, row, k).astype("float32") - zero)
+            unit = f32(2.0**self.bits)
+            return (scale * unit) * (self.code_above_one(lead, row, k) - (zero / unit + f32(1.0)))
+        if self.layout.dtype is not DType.BF16:
+            return stored_float(self._at("values", lead, row, k), self._pieces["values"].dtype)
+        word = self._at("words", lead, row, tirx.floordiv(k, 2))
+        # Little-endian pair: even k in the low half.
+        half = tirx.Select(tirx.floormod(k, 2) == 0, word << _i32(16), word & _i32(-65536))
+        return tirx.reinterpret("float32", half)
+
+    def _at(self, name: str, lead: Sequence[Expr], row: Expr, column: Expr) -> Expr:
+        block = self.layout.block
+        return self._pieces[name](*lead, tirx.floordiv(row, block), column, tirx.floormod(row, block))
+
+
+def _i32(value: int) -> Expr:
+    return tirx.const(value, "int32")
+
+
+def _shifted(word: Expr, bit: Expr, to: int) -> Expr:
+    """`word` with `bit` moved to bit `to`; bits that are masked away afterwards may be anything."""
+    if to == 0:
+        return word >> bit
+    left = _i32(to) - bit
+    return tirx.Select(left >= 0, word << tirx.max(left, _i32(0)), word >> tirx.max(-left, _i32(0)))

@@ -1,0 +1,218 @@
+"""One fused group as one TensorIR function, not yet scheduled: the same for every target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tvm import te, tirx
+
+from cosyn.codegen.program import Argument, state_pieces
+from cosyn.codegen.tvm.arena_views import with_arena_views
+from cosyn.codegen.tvm.compute import BUILDERS, Stage
+from cosyn.codegen.tvm.compute.stage import tvm_dtype
+from cosyn.codegen.tvm.dims import Dims
+from cosyn.codegen.tvm.forms import KernelForms, NeutralForms
+from cosyn.codegen.tvm.kernels.kv_append import kv_append_prim_func
+from cosyn.codegen.tvm.kernels.linear import linear_compute, linear_i8_compute
+from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
+from cosyn.codegen.tvm.kernels.moe import moe_prim_func
+from cosyn.codegen.tvm.kernels.topk import topk_prim_func
+from cosyn.ir.dtype import DType
+from cosyn.ir.graph import Graph, KVState
+from cosyn.ir.node import Node
+from cosyn.ir.ops.attention import AttentionAttrs
+from cosyn.ir.ops.contraction import MoeAttrs
+from cosyn.ir.ops.row import TopKAttrs
+from cosyn.ir.types import TensorType
+from cosyn.passes.fuse import Group
+
+
+@dataclass(frozen=True)
+class LoweredGroup:
+    """The function of a group, and what its parameters stand for: `arguments` are read, `results` written."""
+
+    group: Group
+    function: tirx.PrimFunc
+    arguments: tuple[Argument, ...]
+    results: tuple[str, ...]
+    title: str
+    layout: PackedLayout | None = None
+
+
+class GroupLowering:
+    """Lowers the groups of one graph for one entry point.
+
+    `layouts` gives every matrix that a linear reads its packed layout; other weights are passed whole, 1-D ones
+    as f32. `bound` fixes symbols, as in `{"seq": 1}`. `forms` says which form of a kernel the backend schedules.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        layouts: Mapping[str, PackedLayout],
+        bound: dict[str, int],
+        forms: KernelForms | None = None,
+    ) -> None:
+        self.graph = graph
+        self.layouts = layouts
+        self.bound = bound
+        self.forms = forms or NeutralForms()
+
+    @property
+    def seq(self) -> int | None:
+        """Tokens of a step, where that number is fixed."""
+        return self.bound.get("seq")
+
+    def lower(self, group: Group) -> LoweredGroup:
+        """The function of `group`; raises KeyError for an op that has no code here."""
+        anchor = self.graph.producers[group.anchor]
+        special = _SPECIAL.get(anchor.op)
+        if special is not None:
+            return special(self, group, anchor)
+        return self._tensor_expressions(group)
+
+    def arguments(self, group: Group) -> tuple[Argument, ...]:
+        """What the kernel reads: the group's inputs, weights as their pieces and states as their tensors."""
+        expanded: list[Argument] = []
+        packed = self._packed(group)
+        for ref in group.inputs:
+            expanded += self._expand(ref, packed)
+        return tuple(expanded)
+
+    def state_of(self, ref: str) -> KVState:
+        """The state behind a reference: `$name` itself, or what a kv_append returned."""
+        node = self.graph.producer(ref)
+        return self.graph.state(ref) if node is None else self.state_of(node.operands[0])
+
+    def _packed(self, group: Group) -> frozenset[str]:
+        """Weights that the group reads in packed form; a tied table is read whole elsewhere."""
+        nodes = [self.graph.producers[name] for name in group.nodes]
+        return frozenset(ref for node in nodes for ref in packed_operands(node))
+
+    def _expand(self, ref: str, packed: frozenset[str]) -> list[Argument]:
+        if self.graph.types[ref].dtype is DType.STATE:
+            state = self.state_of(ref)
+            return [Argument(f"${state.name}", piece) for piece in state_pieces(state.dtype.value)]
+        if ref in packed:
+            return [Argument(ref, piece.name) for piece in self.layouts[ref].pieces]
+        return [Argument(ref)]
+
+    def _tensor_expressions(self, group: Group) -> LoweredGroup:
+        dims = Dims(self.bound)
+        placeholders: dict[Argument, te.Tensor] = {}
+        env: dict[str, te.Tensor] = {}
+        layout: PackedLayout | None = None
+        for argument in self.arguments(group):
+            placeholders[argument] = self._placeholder(argument, dims)
+            if not argument.piece:
+                env[argument.ref] = placeholders[argument]
+        for name in group.nodes:
+            node = self.graph.producers[name]
+            if node.op in ("linear", "linear_i8"):
+                layout = self.layouts[_weight_ref(node)]
+                tensors = [self._linear(node, layout, env, placeholders)]
+            else:
+                operands = [env[r] for r in node.operands]
+                tensors = list(BUILDERS[node.op](Stage(node, operands, dims)))
+            env |= dict(zip(node.results, tensors, strict=True))
+        outputs = [env[r] for r in group.outputs]
+        function = te.create_prim_func([*placeholders.values(), *outputs])
+        title = "_".join(dict.fromkeys(self.graph.producers[n].op for n in group.nodes))
+        return LoweredGroup(group, with_arena_views(function), tuple(placeholders), group.outputs, title, layout)
+
+    def _linear(
+        self,
+        node: Node,
+        layout: PackedLayout,
+        env: Mapping[str, te.Tensor],
+        placeholders: Mapping[Argument, te.Tensor],
+    ) -> te.Tensor:
+        weight = _weight_ref(node)
+        pieces = [placeholders[Argument(weight, p.name)] for p in layout.pieces]
+        if node.op == "linear_i8":
+            codes, scales, _, *bias = node.operands
+            return linear_i8_compute(env[codes], env[scales], pieces, layout, bias=_bias(bias, env), form=self.forms.linear)
+        x, _, *bias = node.operands
+        return linear_compute(env[x], pieces, layout, bias=_bias(bias, env), form=self.forms.linear)
+
+    def _placeholder(self, argument: Argument, dims: Dims) -> te.Tensor:
+        name = _identifier(argument)
+        if argument.piece:
+            piece = next(p for p in self.layouts[argument.ref].pieces if p.name == argument.piece)
+            return te.placeholder(dims.shape(piece.shape), piece.dtype, name)
+        kind = self.graph.types[argument.ref]
+        return te.placeholder(dims.shape(kind.shape), stored_dtype(argument.ref, kind), name)
+
+
+def stored_dtype(ref: str, kind: TensorType) -> str:
+    """TVM dtype in which a kernel reads `ref`: vectors of weights (norms, biases) are stored as f32."""
+    if ref.startswith("@") and kind.dtype.is_float and kind.rank < 2:
+        return "float32"
+    return tvm_dtype(kind.dtype)
+
+
+_PACKED_OPERANDS: Mapping[str, tuple[int, ...]] = {"linear": (1,), "linear_i8": (2,), "moe": (3, 4)}
+
+
+def packed_operands(node: Node) -> tuple[str, ...]:
+    """The weights that `node` reads in a packed layout."""
+    return tuple(node.operands[i] for i in _PACKED_OPERANDS.get(node.op, ()))
+
+
+def _bias(refs: list[str], env: Mapping[str, te.Tensor]) -> te.Tensor | None:
+    return env[refs[0]] if refs else None
+
+
+def _weight_ref(node: Node) -> str:
+    return node.operands[2 if node.op == "linear_i8" else 1]
+
+
+def _identifier(argument: Argument) -> str:
+    text = f"{argument.ref[1:]}_{argument.piece}" if argument.piece else argument.ref[1:]
+    return "".join(c if c.isalnum() else "_" for c in text)
+
+
+def _attend(lowering: GroupLowering, group: Group, node: Node) -> LoweredGroup:
+    state = lowering.state_of(node.operands[1])
+    heads = lowering.graph.types[node.operands[0]].shape[1]
+    function = lowering.forms.attend(_attrs(node, AttentionAttrs), state, int(heads), lowering.seq)
+    return LoweredGroup(group, function, lowering.arguments(group), group.outputs, "attend")
+
+
+def _kv_append(lowering: GroupLowering, group: Group, node: Node) -> LoweredGroup:
+    state = lowering.state_of(node.operands[0])
+    function = kv_append_prim_func(state, seq=lowering.seq)
+    return LoweredGroup(group, function, lowering.arguments(group), (), "kv_append")
+
+
+def _topk(lowering: GroupLowering, group: Group, node: Node) -> LoweredGroup:
+    columns = int(lowering.graph.types[node.operands[0]].shape[-1])
+    function = topk_prim_func(columns, _attrs(node, TopKAttrs).k, lowering.bound)
+    return LoweredGroup(group, function, lowering.arguments(group), node.results, "topk")
+
+
+def _moe(lowering: GroupLowering, group: Group, node: Node) -> LoweredGroup:
+    up, down = (lowering.layouts[r] for r in node.operands[3:5])
+    choices = int(lowering.graph.types[node.operands[2]].shape[-1])
+    function = moe_prim_func(_attrs(node, MoeAttrs), up, down, choices, seq=lowering.seq)
+    return LoweredGroup(group, function, lowering.arguments(group), group.outputs, "moe")
+
+
+_Attrs = TypeVar("_Attrs")
+
+
+def _attrs(node: Node, kind: type[_Attrs]) -> _Attrs:
+    if not isinstance(node.attrs, kind):
+        raise TypeError(f"{node.name}: {node.op} has attributes {node.attrs}, expected {kind.__name__}")
+    return node.attrs
+
+
+_SPECIAL: dict[str, Callable[[GroupLowering, Group, Node], LoweredGroup]] = {
+    "attend": _attend,
+    "kv_append": _kv_append,
+    "topk": _topk,
+    "moe": _moe,
+}
+"""Ops whose kernels are written as loops: their bounds depend on data."""

@@ -1,0 +1,164 @@
+"""GPU schedules that are simple and right for any group: CUDA and OpenCL share them.
+
+A group becomes one kernel per result that does not depend on a row reduction, and one for all that do. Results are
+spread over threads, an element each. A contraction is a serial sum in registers of the thread that needs it; a
+reduction over rows is done by the threads of a block together.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm import s_tir, tirx
+
+Block = Any
+Loop = Any
+
+
+_COLUMNS = 64
+"""Columns of a contraction per block of threads: the row block of packed weights, so that loads are coalesced."""
+
+
+def schedule_gpu(function: tirx.PrimFunc, threads: int, row_tile: int = 1) -> tirx.PrimFunc:
+    """`function` with all its loops bound to blocks of at most `threads` threads (a power of two).
+
+    `row_tile` rows of a contraction are summed by one thread; their number must be a multiple of it.
+    """
+    group = _Group(s_tir.Schedule(function), threads)
+    group.separate_results()
+    group.inline_intermediates()
+    if group.contracts():
+        group.bind_contraction(row_tile)
+    else:
+        group.bind_rows()
+    return group.schedule.mod["main"]
+
+
+class _Group:
+    """The blocks of one function under a schedule."""
+
+    def __init__(self, schedule: s_tir.Schedule, threads: int) -> None:
+        self.schedule = schedule
+        self.threads = threads
+        self._parameters = {str(b.name) for b in schedule.mod["main"].params}
+
+    def blocks(self) -> list[Block]:
+        """Blocks directly below the root, in order."""
+        return list(self.schedule.get_child_blocks(self.schedule.get_sblock("root")))
+
+    def reduces(self, block: Block) -> bool:
+        return any(v.iter_type == tirx.IterVar.CommReduce for v in self.schedule.get(block).iter_vars)
+
+    def is_result(self, block: Block) -> bool:
+        return all(str(w.source.name) in self._parameters for w in self.schedule.get(block).writes)
+
+    def separate_results(self) -> None:
+        """Give each result that other blocks read, or that is a sum, a copy of its own to be computed in.
+
+        Threads of other blocks must not read what this one writes to global memory.
+        """
+        for block in self.blocks():
+            consumers = list(self.schedule.get_consumers(block))
+            if self.is_result(block) and (consumers or self.reduces(block)):
+                self.schedule.cache_write(block, 0, "local", consumer_blocks=consumers)
+
+    def inline_intermediates(self) -> None:
+        """Recompute elementwise values wherever they are read: arithmetic is cheaper than memory."""
+        for block in self.blocks():
+            if not self.reduces(block) and not self.is_result(block):
+                self.schedule.compute_inline(block)
+
+    def contracts(self) -> bool:
+        """Whether a sum belongs to one element of a result, as in a matrix product."""
+        blocks = self.blocks()
+        sums = [b for b in blocks if self.reduces(b)]
+        results = [b for b in blocks if self.is_result(b)]
+        return bool(sums) and max(map(self._spatial, sums)) >= max(map(self._spatial, results))
+
+    def bind_contraction(self, row_tile: int) -> None:
+        """One thread per column and `row_tile` rows, with the sums in its registers."""
+        schedule = self.schedule
+        *parts, total = [b for b in self.blocks() if self.reduces(b)]
+        results = [b for b in self.blocks() if self.is_result(b)]
+        dependent = [b for b in results if self._reads_sum(b)]
+        for block in results:
+            if not self._among(block, dependent):
+                self._bind_elements(block)
+        loops = list(schedule.get_loops(total))
+        spatial, sums = loops[: self._spatial(total)], loops[self._spatial(total) :]
+        *outer, columns = spatial
+        rows = schedule.fuse(*outer) if len(outer) > 1 else outer[0]
+        tile, row = schedule.split(rows, [None, row_tile])
+        block, thread = schedule.split(columns, [None, self._threads(columns, _COLUMNS)])
+        schedule.reorder(tile, block, thread, *sums, row)
+        # Rows are an axis of their own: dividing a block number by a symbolic size is slow.
+        schedule.bind(tile, "blockIdx.y")
+        schedule.bind(block, "blockIdx.x")
+        schedule.bind(thread, "threadIdx.x")
+        schedule.set_scope(total, 0, "local")
+        for result in dependent:
+            schedule.reverse_compute_at(result, thread)
+        for part in reversed(parts):
+            schedule.compute_at(part, row)
+            schedule.set_scope(part, 0, "local")
+        schedule.decompose_reduction(total, sums[0])
+
+    def bind_rows(self) -> None:
+        """One block of threads per row for what depends on sums over rows, one thread per element for the rest."""
+        schedule = self.schedule
+        blocks = self.blocks()
+        sums = [b for b in blocks if self.reduces(b)]
+        results = [b for b in blocks if self.is_result(b)]
+        dependent = [b for b in results if self._reads_sum(b)]
+        for block in results:
+            if not self._among(block, dependent):
+                self._bind_elements(block)
+        if not sums:
+            return
+        loops = schedule.get_loops(sums[0])
+        lead = self._spatial(sums[0])
+        threads = self._threads(loops[-1], self.threads)
+        row = schedule.fuse(*loops[:lead]) if lead > 1 else loops[0]
+        schedule.bind(row, "blockIdx.x")
+        for block in [*sums[1:], *dependent]:
+            schedule.reverse_compute_at(block, row)
+        for block in [*sums, *dependent]:
+            inner = list(schedule.get_loops(block))[1:]
+            column = schedule.fuse(*inner) if len(inner) > 1 else inner[0]
+            _, thread = schedule.split(column, [None, threads])
+            schedule.bind(thread, "threadIdx.x")
+        for block in sums:
+            schedule.set_scope(block, 0, "shared")
+
+    def _among(self, block: Block, blocks: list[Block]) -> bool:
+        return any(self.schedule.get(block).same_as(self.schedule.get(b)) for b in blocks)
+
+    def _spatial(self, block: Block) -> int:
+        kinds = [v.iter_type for v in self.schedule.get(block).iter_vars]
+        return sum(kind != tirx.IterVar.CommReduce for kind in kinds)
+
+    def _reads_sum(self, block: Block) -> bool:
+        return any(self.reduces(p) for p in self.schedule.get_producers(block))
+
+    def _threads(self, loop: Loop, most: int) -> int:
+        """The smallest power of two that covers `loop`, at most `most` and never above the limit."""
+        extent = self.schedule.get(loop).extent
+        most = min(most, self.threads)
+        if not isinstance(extent, tirx.IntImm):
+            return most
+        threads = 1
+        while threads < min(most, int(extent)):
+            threads *= 2
+        return threads
+
+    def _bind_elements(self, block: Block) -> None:
+        """One thread per instance of the block."""
+        schedule = self.schedule
+        loops = list(schedule.get_loops(block))
+        if not loops:
+            schedule.add_unit_loop(block)
+            loops = list(schedule.get_loops(block))
+        fused = schedule.fuse(*loops) if len(loops) > 1 else loops[0]
+        outer, thread = schedule.split(fused, [None, self._threads(fused, self.threads)])
+        schedule.bind(outer, "blockIdx.x")
+        schedule.bind(thread, "threadIdx.x")

@@ -1,0 +1,102 @@
+"""CPU schedule of groups without a contraction: one pass over the rows, every stage of a row in cache."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm import s_tir, tirx
+
+# Below this many elements, threads cost more than they save (about 5 µs to wake one).
+_SERIAL_ELEMENTS = 16384
+
+
+def schedule_rows(function: tirx.PrimFunc, lanes: int) -> tirx.PrimFunc:
+    """`function` with its stages fused into one loop over the first axis, inner loops `lanes` wide.
+
+    Spatial stages that are not results are inlined; reductions and results follow each other inside a row. Rows
+    run in parallel where their number is symbolic or the work is large.
+    """
+    schedule = s_tir.Schedule(function)
+    _inline_intermediates(schedule, {b.name for b in function.params})
+    for block in _blocks(schedule):
+        if _is_reduction(schedule, block):
+            _split_reduction(schedule, block, lanes)
+    blocks = _blocks(schedule)
+    if not schedule.get_loops(blocks[0]):
+        return schedule.mod["main"]
+    parallel = _worth_threads(schedule, blocks)
+    rows = [schedule.get_loops(block)[0] for block in blocks]
+    row = schedule.merge(*rows) if len(rows) > 1 else rows[0]
+    for block in blocks:
+        _vectorize(schedule, block, lanes)
+    if parallel:
+        schedule.parallel(row)
+    return schedule.mod["main"]
+
+
+def _inline_intermediates(schedule: s_tir.Schedule, results: set[str]) -> None:
+    for block in _blocks(schedule):
+        keep = _is_reduction(schedule, block) or _is_table(schedule, block)
+        if not keep and str(schedule.get(block).writes[0].source.name) not in results:
+            schedule.compute_inline(block)
+
+
+def _blocks(schedule: s_tir.Schedule) -> list[Any]:
+    return list(schedule.get_child_blocks(schedule.get_sblock("root")))
+
+
+def _is_reduction(schedule: s_tir.Schedule, block: Any) -> bool:
+    return any(v.iter_type == tirx.IterVar.CommReduce for v in schedule.get(block).iter_vars)
+
+
+def _is_table(schedule: s_tir.Schedule, block: Any) -> bool:
+    # Sines and cosines are computed once per token and read by every head.
+    return str(schedule.get(block).name_hint).startswith("rope_")
+
+
+def _extent(schedule: s_tir.Schedule, loop: Any) -> int | None:
+    extent = schedule.get(loop).extent
+    return int(extent) if isinstance(extent, tirx.IntImm) else None
+
+
+def _worth_threads(schedule: s_tir.Schedule, blocks: list[Any]) -> bool:
+    rows = _extent(schedule, schedule.get_loops(blocks[0])[0])
+    if rows is None:
+        return True
+    work = 0
+    for block in blocks:
+        elements = 1
+        for loop in schedule.get_loops(block):
+            elements *= _extent(schedule, loop) or 1
+        work += elements
+    return rows > 1 and work > _SERIAL_ELEMENTS
+
+
+def _width(extent: int | None, lanes: int) -> int:
+    """Vector width for a loop: the widest that divides it, 1 where its extent is unknown."""
+    return 1 if extent is None else max(w for w in (16, 8, 4, 2, 1) if w <= lanes and extent % w == 0)
+
+
+def _split_reduction(schedule: s_tir.Schedule, block: Any, lanes: int) -> None:
+    """Reduce into a vector first: LLVM may not reorder a float reduction, and the error grows slower."""
+    columns = schedule.get_loops(block)[-1]
+    extent = _extent(schedule, columns)
+    width = _width(extent, lanes)
+    if extent is None or width < 4 or extent == width:
+        return
+    _, lane = schedule.split(columns, [None, width])
+    schedule.rfactor(lane, len(schedule.get(block).writes[0].region))
+
+
+def _vectorize(schedule: s_tir.Schedule, block: Any, lanes: int) -> None:
+    loops = schedule.get_loops(block)
+    width = _width(_extent(schedule, loops[-1]), lanes)
+    if len(loops) < 2 or width == 1 or (_is_reduction(schedule, block) and not _is_partial(schedule, block)):
+        return
+    _, vector = schedule.split(loops[-1], [None, width])
+    schedule.vectorize(vector)
+
+
+def _is_partial(schedule: s_tir.Schedule, block: Any) -> bool:
+    """Whether the block is the vector of partial sums that `_split_reduction` made; its inner loop is a lane."""
+    return str(schedule.get(block).name_hint).endswith("_rf")

@@ -1,0 +1,9 @@
+"""`python -m cosyn`."""
+
+from __future__ import annotations
+
+import sys
+
+from cosyn.cli import main
+
+sys.exit(main())

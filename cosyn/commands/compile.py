@@ -1,0 +1,171 @@
+"""`cosyn compile`: a model becomes an artifact."""
+
+from __future__ import annotations
+
+import re
+import resource
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypedDict, Unpack
+
+import typer
+
+from cosyn.commands.options import Json, Quiet, Verbose, examples
+from cosyn.console import Console
+from cosyn.errors import CommandError
+
+if TYPE_CHECKING:
+    from cosyn.codegen.compiler import CompileRequest
+
+EXAMPLES = examples(
+    ("a Hugging Face folder for this CPU", "cosyn compile ./TinyLlama --target cpu -o out"),
+    ("4-bit weights, an 8-bit KV cache, at most 4096 tokens",
+     "cosyn compile ./TinyLlama --recipe w4a16_g32_kv8 --max-seq 4096 -o out4"),
+    ("a shape without weights, to measure it", "cosyn compile ./config.json --random-weights 0 -o shape"),
+)  # fmt: skip
+
+
+def command(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A Hugging Face folder, a config.json (with --random-weights), or package.module:factory.",
+            show_default=False,
+        ),
+    ],
+    target: Annotated[
+        str, typer.Option("--target", "-t", help="What to compile for: see `cosyn targets`.")
+    ] = "cpu",
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", "-r", help="Compression: see `cosyn recipes`; default: what the checkpoint has."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="The artifact; default: MODEL-TARGET-RECIPE."),
+    ] = None,
+    max_seq: Annotated[
+        int | None,
+        typer.Option("--max-seq", min=1, help="Longest sequence, prompt and answer; default: the model's."),
+    ] = None,
+    prefill_chunk: Annotated[
+        int, typer.Option("--prefill-chunk", min=1, max=4096, help="Prompt tokens per step.")
+    ] = 128,
+    random_weights: Annotated[
+        int | None,
+        typer.Option("--random-weights", metavar="SEED", min=0, help="Random weights, no checkpoint needed."),
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option("--window", min=1, help="Attend to the last N tokens only (a ring-buffer KV cache)."),
+    ] = None,
+    sinks: Annotated[int, typer.Option("--sinks", min=0, help="With --window: and to the first N.")] = 0,
+    block_mask: Annotated[
+        Path | None,
+        typer.Option("--block-mask", metavar="FILE", help="Static block mask per head: see docs/recipes.md."),
+    ] = None,
+    dump_ir: Annotated[
+        Path | None, typer.Option("--dump-ir", metavar="DIR", help="Write the IR after each pass.")
+    ] = None,
+    stop_after: Annotated[
+        str | None, typer.Option("--stop-after", metavar="PASS", help="Stop after this pass; no artifact.")
+    ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Check the IR's rules between passes.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Compile MODEL into an artifact: one folder that `cosyn run` needs nothing else for."""
+    console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
+    if sinks and window is None:
+        raise CommandError("--sinks without --window", "sinks are what a window keeps besides its last tokens")
+    request = make_request(
+        console, model, target, recipe, output,
+        max_seq=max_seq, prefill_chunk=prefill_chunk, random_weights=random_weights, window=window, sinks=sinks,
+        block_mask=block_mask, dump_ir=dump_ir, stop_after=stop_after, verify=verify,
+    )  # fmt: skip
+    _refuse_to_replace(request.output)
+
+    from cosyn.codegen.compiler import compile_model
+
+    begun = time.perf_counter()
+    with console.steps() as progress:
+        compiled = compile_model(request, progress)
+    seconds = time.perf_counter() - begun
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    data: dict[str, object] = {
+        "artifact": None if stop_after else str(request.output),
+        "seconds": round(seconds, 3),
+        "peak_rss_bytes": peak,
+        "target": request.target.name,
+        "recipe": request.recipe.name,
+        "step_seconds": {name: round(s, 3) for name, s in progress.seconds.items()},
+    }
+    console.result(data, _lines(request, seconds, peak, stopped=compiled.path is None))
+
+
+class _Options(TypedDict, total=False):
+    """The options of a request that are passed on as they are."""
+
+    max_seq: int | None
+    prefill_chunk: int
+    random_weights: int | None
+    window: int | None
+    sinks: int
+    block_mask: Path | None
+    dump_ir: Path | None
+    stop_after: str | None
+    verify: bool
+
+
+def make_request(
+    console: Console,
+    model: str,
+    target: str,
+    recipe: str | None,
+    output: Path | None,
+    **options: Unpack[_Options],
+) -> CompileRequest:
+    """The compiler's request: names looked up, defaults chosen and said."""
+    from cosyn.passes.recipe import load_recipe
+    from cosyn.precision import own_recipe
+    from cosyn.targets import load_target
+
+    chosen_target = load_target(target)
+    if recipe is None:
+        recipe, reason = own_recipe(model)
+        console.found(f"{reason}: recipe {recipe}", "--recipe")
+    chosen_recipe = load_recipe(recipe)
+    if output is None:
+        output = Path(f"{model_name(model)}-{chosen_target.name}-{chosen_recipe.name}")
+    # Late: it imports TVM and torch, which takes seconds, and a mistyped name should not wait for that.
+    from cosyn.codegen.compiler import CompileRequest
+
+    return CompileRequest(model, chosen_target, chosen_recipe, output, **options)
+
+
+def model_name(model: str) -> str:
+    """A folder-safe name for MODEL: the folder's, or the factory's."""
+    path = Path(model)
+    if path.suffix == ".json":
+        stem = path.stem if path.stem != "config" else path.absolute().parent.name
+    else:
+        stem = path.absolute().name if path.exists() else model
+    return re.sub(r"[^\w.-]+", "-", stem).strip("-") or "model"
+
+
+def _refuse_to_replace(output: Path) -> None:
+    """An older artifact may be replaced; anything else that lies there may not."""
+    if output.is_dir() and any(output.iterdir()) and not (output / "manifest.json").exists():
+        raise CommandError(f"{output} exists and is not an artifact", "give another folder with -o DIR")
+    if output.exists() and not output.is_dir():
+        raise CommandError(f"{output} exists and is not a folder", "give another folder with -o DIR")
+
+
+def _lines(request: CompileRequest, seconds: float, peak: int, *, stopped: bool) -> list[str]:
+    cost = f"{seconds:.1f} s, {peak / 2**30:.2f} GiB of memory at most"
+    if stopped:
+        return [f"stopped after {request.stop_after}: no artifact ({cost})"]
+    size = sum(f.stat().st_size for f in request.output.rglob("*") if f.is_file())
+    return [f"wrote {request.output} ({size / 1e6:.1f} MB) in {cost}"]

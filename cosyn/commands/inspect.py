@@ -1,0 +1,134 @@
+"""`cosyn inspect`: the graph, its costs, its kernels and its memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cosyn.commands.compile import make_request
+from cosyn.commands.options import Json, Quiet, Verbose, examples
+from cosyn.console import Console, table
+
+if TYPE_CHECKING:
+    from cosyn.inspection import Inspection, OpCost
+
+EXAMPLES = examples(
+    ("a summary of what a model becomes", "cosyn inspect ./TinyLlama --recipe w4a16_g32"),
+    ("operations and bytes of one decoded token after 1000 others",
+     "cosyn inspect ./TinyLlama --costs --tokens 1 --context 1000"),
+    ("the memory plan of an artifact as a picture", "cosyn inspect out --memory --picture plan.svg"),
+)  # fmt: skip
+
+
+def command(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL|DIR", help="A model as in `compile`, or an artifact.", show_default=False),
+    ],
+    ir: Annotated[bool, typer.Option("--ir", help="The graph after all passes, as text.")] = False,
+    costs: Annotated[bool, typer.Option("--costs", help="Operations and bytes by op.")] = False,
+    groups: Annotated[bool, typer.Option("--groups", help="What becomes one kernel.")] = False,
+    memory: Annotated[bool, typer.Option("--memory", help="Where each value lies in the arena.")] = False,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", metavar="FILE", help="Draw the memory plan (.svg or .png) and, beside it, "
+                     "FILE-graph: the graph."),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", "-r", help="For a MODEL: as in `compile`.")
+    ] = None,
+    max_seq: Annotated[int | None, typer.Option("--max-seq", min=1, help="For a MODEL: as in `compile`.")] = None,
+    tokens: Annotated[int, typer.Option("--tokens", min=1, help="Tokens of the step that is costed.")] = 1,
+    context: Annotated[int, typer.Option("--context", min=0, help="Tokens cached before that step.")] = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+) -> None:  # fmt: skip
+    """Show what MODEL becomes, or what the artifact DIR was made from. Reads no weights and runs nothing."""
+    console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
+    found = _inspect(console, model, recipe, max_seq)
+    from cosyn import inspection
+
+    rows = inspection.costs(found.graph, tokens, context)
+    data = _summary(found, rows)
+    lines = list(_summary_lines(found, rows, tokens, context))
+    if ir:
+        data["ir"] = str(found.graph)
+        lines += ["", str(found.graph)]
+    if costs:
+        data["costs"] = [asdict(r) for r in rows]
+        lines += ["", *_cost_lines(rows)]
+    if groups:
+        data["groups"] = [asdict(g) for g in found.fusion.groups]
+        lines += ["", *table(("GROUP", "KIND", "NODES"), [(g.name, g.kind, " ".join(g.nodes))
+                                                         for g in found.fusion.groups])]  # fmt: skip
+    if memory:
+        data["buffers"] = {ref: asdict(b) for ref, b in found.memory.buffers.items()}
+        lines += ["", *_memory_lines(found)]
+    if picture is not None:
+        drawn = _draw(found, picture)
+        data["pictures"] = [str(p) for p in drawn]
+        lines += ["", *(f"drew {p}" for p in drawn)]
+    console.result(data, lines)
+
+
+def _inspect(console: Console, model: str, recipe: str | None, max_seq: int | None) -> Inspection:
+    if (Path(model) / "manifest.json").is_file():
+        from cosyn.inspection import inspect_artifact
+
+        return inspect_artifact(Path(model))
+    # Nothing here depends on the target or is written to the output.
+    request = make_request(console, model, "cpu", recipe, Path(), max_seq=max_seq)
+    from cosyn.inspection import inspect_model
+
+    with console.steps() as progress:
+        return inspect_model(request, progress)
+
+
+def _summary(found: Inspection, rows: list[OpCost]) -> dict[str, object]:
+    return {
+        "name": found.graph.name,
+        "nodes": len(found.graph.nodes),
+        "constants": len(found.graph.constants),
+        "groups_count": len(found.fusion.groups),
+        "kernels": sum(g.kind != "view" for g in found.fusion.groups),
+        "states": len(found.graph.states),
+        "weight_bytes": found.weight_bytes,
+        "kv_bytes_per_position": found.kv_bytes_per_position,
+        "arena_bytes": found.memory.arena_bytes,
+        "arena_lower_bound_bytes": found.memory.lower_bound_bytes,
+        "step_ops": sum(r.ops for r in rows),
+        "step_bytes": sum(r.read_bytes + r.written_bytes for r in rows),
+    }
+
+
+def _summary_lines(found: Inspection, rows: list[OpCost], tokens: int, context: int) -> Iterator[str]:
+    graph, memory = found.graph, found.memory
+    kernels = sum(g.kind != "view" for g in found.fusion.groups)
+    yield f"{graph.name}: {len(graph.nodes)} nodes in {kernels} kernels, {len(graph.states)} KV caches"
+    yield f"weights {megabytes(found.weight_bytes)}; KV cache {found.kv_bytes_per_position} B per position"
+    ratio = memory.arena_bytes / memory.lower_bound_bytes if memory.lower_bound_bytes else 1.0
+    yield f"arena {megabytes(memory.arena_bytes)}, {ratio:.3f} of the liveness lower bound"
+    moved = sum(r.read_bytes + r.written_bytes for r in rows)
+    work = sum(r.ops for r in rows)
+    yield f"a step of {tokens} after {context}: {work / 1e6:.2f} M operations, {megabytes(moved)} moved"
+
+
+def _cost_lines(rows: list[OpCost]) -> list[str]:
+    cells = [(r.op, str(r.count), f"{r.ops:,}", f"{r.read_bytes:,}", f"{r.written_bytes:,}") for r in rows]
+    return table(("OP", "NODES", "OPERATIONS", "BYTES READ", "BYTES WRITTEN"), cells)
+
+
+def _memory_lines(found: Inspection) -> list[str]:
+    order = sorted(found.memory.buffers.items(), key=lambda item: (item[1].first, item[1].offset))
+    cells = [(ref, str(b.offset), str(b.nbytes), f"{b.first}..{b.last}") for ref, b in order]
+    return table(("VALUE", "OFFSET", "BYTES", "LIVE IN GROUPS"), cells)
+
+
+def megabytes(nbytes: int) -> str:
+    """Bytes as a reader wants them."""
+    return f"{nbytes / 1e6:.2f} MB" if nbytes < 1e9 else f"{nbytes / 1e9:.2f} GB"

@@ -1,0 +1,171 @@
+"""Runs torch.export on a language model and describes the traced program in the IR's terms."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sympy
+import torch
+from torch.export.graph_signature import InputKind
+
+from cosyn.ir.dtype import DType
+from cosyn.ir.errors import ModelError
+from cosyn.ir.node import Location
+from cosyn.ir.types import SEQ, Dim
+
+_PREFIX = "root."
+_TRACED_LENGTH = 24  # any length that is not a size of some model by accident gives the same trace
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A traced program.
+
+    `sources` maps a placeholder to `("input", "token_ids" | "positions")`, `("parameter", key)` or
+    `("buffer", key)`; `constants` hold tensors that the forward made itself.
+    """
+
+    module: torch.fx.GraphModule
+    sources: dict[str, tuple[str, str]]
+    constants: dict[str, torch.Tensor]
+    symbol: sympy.Symbol
+    output: torch.fx.Node
+
+    def dim(self, size: int | torch.SymInt) -> Dim:
+        """A torch size as a dimension of the IR."""
+        if isinstance(size, int):
+            return size
+        expression: Dim = size.node.expr.subs({self.symbol: SEQ})
+        return int(expression) if isinstance(expression, sympy.Integer) else expression
+
+    def shape(self, node: torch.fx.Node) -> tuple[Dim, ...]:
+        """The shape of a traced tensor."""
+        return tuple(self.dim(s) for s in node.meta["val"].shape)
+
+
+class _Logits(torch.nn.Module):
+    """Calls the model with token ids and, if it takes them, positions; returns the logits alone."""
+
+    def __init__(self, root: torch.nn.Module, position_argument: str | None, extra: dict[str, Any]) -> None:
+        super().__init__()
+        self.root = root
+        self.position_argument = position_argument
+        self.extra = extra
+
+    def forward(self, token_ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        arguments = {self.position_argument: positions} if self.position_argument else {}
+        out = self.root(token_ids, **arguments, **self.extra)
+        logits = getattr(out, "logits", out[0] if isinstance(out, tuple) else out)
+        if not isinstance(logits, torch.Tensor) or logits.dim() != 3:
+            found = f"a tensor of shape {list(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits)
+            raise ModelError(f"the model must return logits [1, seq, vocabulary], found {found}")
+        return logits
+
+
+def export(
+    model: torch.nn.Module, *, max_seq: int, position_argument: str | None, extra: dict[str, Any] | None = None
+) -> Exported:
+    """Trace `model` for any number of tokens up to `max_seq`; ModelError where it cannot be traced.
+
+    `position_argument` names the keyword that takes positions `[1, seq]`, None where the model makes its own.
+    """
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    length = min(_TRACED_LENGTH, max_seq)
+    ids = torch.zeros(1, length, dtype=torch.int64, device=device)
+    positions = torch.arange(length, device=device)[None]
+    seq = torch.export.Dim("seq", min=1, max=max(max_seq, 2))
+    wrapper = _Logits(model.eval(), position_argument, extra or {})
+    with _quiet():
+        try:
+            program = torch.export.export(
+                wrapper, (ids, positions), dynamic_shapes=({1: seq}, {1: seq}), strict=False
+            )
+        except ModelError:
+            raise
+        except Exception as error:
+            raise ModelError(_explain(error)) from error
+    return _describe(program)
+
+
+def _explain(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return (
+        f"torch.export could not trace the model ({type(error).__name__}): {lines[0] if lines else 'no message'}. "
+        "Expected a forward without control flow that depends on tensor values, for any number of tokens."
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in ("torch", "transformers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _describe(program: torch.export.ExportedProgram) -> Exported:
+    sources: dict[str, tuple[str, str]] = {}
+    constants: dict[str, torch.Tensor] = {}
+    user_inputs = iter(("token_ids", "positions"))
+    kinds = {InputKind.PARAMETER: "parameter", InputKind.BUFFER: "buffer"}
+    for spec in program.graph_signature.input_specs:
+        name = spec.arg.name
+        if spec.kind is InputKind.USER_INPUT:
+            sources[name] = ("input", next(user_inputs))
+        elif spec.kind in kinds:
+            sources[name] = (kinds[spec.kind], (spec.target or "").removeprefix(_PREFIX))
+        else:
+            sources[name] = ("constant", spec.target or name)
+            constants[spec.target or name] = program.constants[spec.target or name]
+    graph = program.graph_module.graph
+    ids = next(n for n in graph.nodes if sources.get(n.name) == ("input", "token_ids"))
+    size = ids.meta["val"].shape[1]
+    if isinstance(size, int):
+        raise ModelError(f"the model works only for {size} tokens at a time; expected any number")
+    output = next(n for n in graph.nodes if n.op == "output").args[0][-1]
+    return Exported(program.graph_module, sources, constants, size.node.expr, output)
+
+
+def location(node: torch.fx.Node) -> Location:
+    """Layer (module path) and source line of a traced node."""
+    stack = node.meta.get("nn_module_stack") or {}
+    layer = list(stack.values())[-1][0] if stack else ""
+    layer = layer.removeprefix("L['self'].").removeprefix("root").removeprefix(".")
+    return Location(layer, _source_line(node.meta.get("stack_trace") or ""))
+
+
+def _source_line(trace: str) -> str:
+    """`package/file.py:12` of the innermost frame that belongs to a model and not to torch."""
+    found = ""
+    for line in trace.splitlines():
+        text = line.strip()
+        if not text.startswith('File "'):
+            continue
+        path, _, rest = text[6:].partition('", line ')
+        if "/torch/" in path or path.endswith(("/frontend/exported.py", "/frontend/huggingface.py")):
+            continue
+        found = f"{path.rpartition('site-packages/')[2] if 'site-packages/' in path else path.rpartition('/')[2]}:{rest.partition(',')[0]}"
+    return found
+
+
+_DTYPES = {
+    torch.float64: DType.F32, torch.float32: DType.F32, torch.float16: DType.F32, torch.bfloat16: DType.F32,
+    torch.int64: DType.I32, torch.int32: DType.I32, torch.bool: DType.BOOL,
+}  # fmt: skip
+
+
+def value_dtype(node: torch.fx.Node) -> DType:
+    """The element type that a traced value has in the IR: every float is f32, every integer i32."""
+    return _DTYPES[node.meta["val"].dtype]

@@ -1,0 +1,39 @@
+"""The op table: every op of the IR by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cosyn.ir.graph import Graph
+from cosyn.ir.node import NO_ATTRS, Location, Node
+from cosyn.ir.ops import attention, contraction, elementwise, movement, row
+from cosyn.ir.ops.op import Cost, Kind, Op, OpError
+from cosyn.ir.types import TensorType
+
+OPS: dict[str, Op] = {
+    op.name: op for table in (elementwise, movement, row, contraction, attention) for op in table.OPS
+}
+
+
+def make_node(
+    name: str,
+    op: str,
+    operands: Sequence[str],
+    types: Sequence[TensorType],
+    attrs: object = NO_ATTRS,
+    location: Location = Location(),  # noqa: B008 - frozen
+) -> Node:
+    """A node with its result types inferred from the operand `types`; OpError where the op refuses them."""
+    declared = OPS[op]
+    low, high = declared.arity
+    if not low <= len(operands) <= high:
+        raise OpError(f"{op} takes {low}..{high} operands, found {len(operands)}")
+    return Node(name, op, tuple(operands), declared.infer(attrs, types), attrs, location)
+
+
+def node_cost(graph: Graph, node: Node) -> Cost:
+    """Arithmetic and bytes of one node of `graph`."""
+    return OPS[node.op].cost(node.attrs, [graph.types[r] for r in node.operands], node.types)
+
+
+__all__ = ["OPS", "Cost", "Kind", "Op", "OpError", "make_node", "node_cost"]

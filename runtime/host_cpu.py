@@ -1,0 +1,79 @@
+"""What this machine's CPU offers: feature flags, usable cores, physical cores."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from cosyn.runtime.errors import HostError
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+@cache
+def cpuinfo() -> tuple[dict[str, str], ...]:
+    """The records of /proc/cpuinfo, one for each logical CPU; empty where the system has no such file."""
+    if not _CPUINFO.exists():
+        return ()
+    return parse_cpuinfo(_CPUINFO.read_text())
+
+
+def parse_cpuinfo(text: str) -> tuple[dict[str, str], ...]:
+    """Split the text of /proc/cpuinfo into records of key and value."""
+    records = []
+    for block in text.strip().split("\n\n"):
+        pairs = (line.partition(":") for line in block.splitlines() if ":" in line)
+        records.append({key.strip(): value.strip() for key, _, value in pairs})
+    return tuple(records)
+
+
+def features() -> frozenset[str]:
+    """Feature flags under the kernel's names: `flags` on x86, `Features` (hwcaps) on aarch64."""
+    flags: set[str] = set()
+    for record in cpuinfo()[:1]:
+        flags |= set((record.get("flags") or record.get("Features") or "").split())
+    return frozenset(flags)
+
+
+def model_name() -> str:
+    """The CPU's own name, or the machine's architecture where there is none."""
+    return next((r["model name"] for r in cpuinfo() if "model name" in r), platform.machine())
+
+
+def usable_cores() -> int:
+    """Logical CPUs that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def physical_cores() -> int:
+    """Physical cores among the usable logical CPUs: a second thread of a core adds no memory bandwidth."""
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    cores = {
+        (record["physical id"], record["core id"])
+        for record in cpuinfo()
+        if "core id" in record
+        and "physical id" in record
+        and (allowed is None or int(record.get("processor", -1)) in allowed)
+    }
+    return len(cores) or usable_cores()
+
+
+def check_features(required: Iterable[str]) -> None:
+    """Refuse an artifact compiled for instructions that this CPU lacks: they would kill the process later."""
+    found = features()
+    missing = sorted(set(required) - found)
+    if missing and not found:
+        raise HostError(
+            f"the artifact needs the CPU features {', '.join(missing)}, and this system does not say what its CPU has",
+            "run it on Linux, or compile it for this machine: cosyn compile MODEL --target cpu",
+        )
+    if missing:
+        raise HostError(
+            f"the artifact needs CPU features that this machine ({model_name()}) lacks: {', '.join(missing)}",
+            "compile it again on this machine, or for it: cosyn compile MODEL --target cpu",
+        )

@@ -1,0 +1,37 @@
+"""Opens an artifact: checks that it is whole and that this machine can run it, then loads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cosyn.runtime.host_cpu import check_features
+from cosyn.runtime.integrity import check_files
+from cosyn.runtime.manifest import Manifest, read_manifest
+from cosyn.runtime.vm_executor import VMExecutor
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A checked artifact folder."""
+
+    folder: Path
+    manifest: Manifest
+
+    def file(self, name: str) -> Path | None:
+        """The path of a listed file, None where the artifact has none: what is not listed was not checked."""
+        return self.folder / name if name in self.manifest.files else None
+
+
+def open_artifact(folder: Path | str) -> Artifact:
+    """Check format version, every file's hash and the CPU features. ArtifactError, HostError."""
+    path = Path(folder)
+    manifest = read_manifest(path)
+    check_features(manifest.target.features)
+    check_files(path, manifest.files)
+    return Artifact(path, manifest)
+
+
+def load_executor(artifact: Artifact, *, threads: int | None = None) -> VMExecutor:
+    """The executor that this artifact needs. HostError, ArtifactError."""
+    return VMExecutor(artifact.folder, artifact.manifest, threads=threads)

@@ -1,0 +1,36 @@
+"""An artifact's packed weights: mapped from the file, handed to kernels without a copy where memory is
+shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cosyn.runtime.errors import ArtifactError
+from cosyn.runtime.tensor_file import TensorFile, TensorSpec
+from cosyn.runtime.tensor_memory import Memory
+
+WEIGHTS_FILE = "weights.safetensors"
+
+
+def load_weights(folder: Path, specs: Sequence[TensorSpec], memory: Memory) -> list[Any]:
+    """The tensors that entry points take, in call order.
+
+    ArtifactError where the file does not hold what it should.
+    """
+    file = TensorFile(folder / WEIGHTS_FILE)
+    stored = {spec.name: spec for spec in file.specs}
+    for spec in specs:
+        found = stored.get(spec.name)
+        if found != spec:
+            raise ArtifactError(
+                f"{WEIGHTS_FILE}: {spec.name}: expected {_show(spec)}, found {_show(found) if found else 'nothing'}",
+                "compile the artifact again",
+            )
+    return [memory.upload(file.array(spec.name)) for spec in specs]
+
+
+def _show(spec: TensorSpec) -> str:
+    return f"{spec.dtype}{list(spec.shape)}"

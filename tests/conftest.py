@@ -1,0 +1,21 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# One thread per test process: tests run side by side, and results must not depend on the machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The reference folder beside the checkout; tests that need it are skipped, with a reason, where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the reference folder ../shared, which is not here")
+    return SHARED
