@@ -28,7 +28,7 @@ VERBS = {
     "recipes": recipes,
     "doctor": doctor,
 }
-"""Verb → its module, which has `command`, the function that typer reads, and `EXAMPLES`, the end of its help."""
+"""Verb → its module: `command` is the function that typer reads, `EXAMPLES` the end of its help."""
 
 _VERBOSE = {"-v", "-vv", "--verbose"}
 

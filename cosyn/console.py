@@ -15,7 +15,7 @@ from cosyn.errors import Failure
 
 
 class Console:
-    """One command's voice. `as_json` reserves stdout for one object; `quiet` silences stderr but for errors."""
+    """One command's voice. `as_json` reserves stdout for one object; `quiet` leaves stderr to errors."""
 
     def __init__(self, *, as_json: bool = False, quiet: bool = False, verbose: int = 0) -> None:
         self.as_json, self.quiet, self.verbose = as_json, quiet, verbose

@@ -8,11 +8,20 @@ from dataclasses import asdict, dataclass
 from cosyn.ir.errors import REQUEST_WRONG, WORK_FAILED, CosynError
 
 # Packages that only compiling needs: an installation that runs artifacts may lack them.
-_COMPILE_EXTRA = ("torch", "transformers", "safetensors", "sympy", "networkx", "scipy", "ml_dtypes", "matplotlib")
+_COMPILE_EXTRA = (
+    "torch",
+    "transformers",
+    "safetensors",
+    "sympy",
+    "networkx",
+    "scipy",
+    "ml_dtypes",
+    "matplotlib",
+)
 
 
 class CommandError(CosynError):
-    """What a verb cannot do; `hint` says what to do instead. Exit code 2 unless told: the request was wrong."""
+    """What a verb cannot do; `hint` says what to do. Exit code 2 unless told: the request was wrong."""
 
     def __init__(self, message: str, hint: str = "", exit_code: int = REQUEST_WRONG) -> None:
         super().__init__(message)
@@ -37,7 +46,7 @@ def describe(error: BaseException) -> Failure:
     """The failure that `error` is.
 
     Exceptions with an `exit_code` speak for themselves (`hint` is optional); interruption, a missing package,
-    a full disk and other trouble with files get a sentence; anything else is a fault of cosyn and says so.
+    a full disk and other trouble with files get a sentence; all else is a fault of cosyn and says so.
     """
     code = getattr(error, "exit_code", None)
     if isinstance(code, int):
@@ -60,7 +69,9 @@ def _file_trouble(error: OSError) -> Failure:
     where = f"{error.filename}: " if error.filename else ""
     if error.errno == errno.ENOSPC:
         hint = "free some space, or write to another disk with -o DIR"
-        return Failure(f"{where}no space left on the disk; nothing half-written is left behind", hint, WORK_FAILED)
+        return Failure(
+            f"{where}no space left on the disk; nothing half-written is left behind", hint, WORK_FAILED
+        )
     if isinstance(error, FileNotFoundError):
         return Failure(f"{where}no such file or folder", "check the path", REQUEST_WRONG)
     return Failure(f"{where}{error.strerror or error}", "", WORK_FAILED)

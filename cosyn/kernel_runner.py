@@ -40,7 +40,8 @@ def read_launches(folder: Path) -> dict[str, list[Launch]]:
     program = json.loads((folder / "program.json").read_text(encoding="utf-8"))
     return {
         entry: [
-            Launch(c["group"], c["kernel"], tuple(c["arguments"]), tuple(c["results"]), c["layer"]) for c in calls
+            Launch(c["group"], c["kernel"], tuple(c["arguments"]), tuple(c["results"]), c["layer"])
+            for c in calls
         ]
         for entry, calls in program["entry_points"].items()
     }
@@ -59,8 +60,10 @@ class KernelRunner:
         self._specs = {s.name: s for s in manifest.states}
         self._capacity = capacity
 
-    def run(self, launch: Launch, values: Mapping[str, Array], states: Mapping[str, StateArrays]) -> list[Array]:
-        """The kernel's results on `values` (reference → array); for a `kv_append`, what its state then holds."""
+    def run(
+        self, launch: Launch, values: Mapping[str, Array], states: Mapping[str, StateArrays]
+    ) -> list[Array]:
+        """The results on `values` (reference → array); of a `kv_append`, what its state then holds."""
         changed: dict[str, list[tuple[Buffer, int]]] = {}
         arguments = [self._argument(text, values, states, changed) for text in launch.arguments]
         results = [self._allocate(ref, values[ref].shape) for ref in launch.results]
@@ -77,14 +80,15 @@ class KernelRunner:
             piece: np.zeros(shape, _NUMPY[dtype])
             for piece, (shape, dtype) in zip(PIECES, state_shapes(spec, 1, held), strict=False)
         }
-        for p in positions if cache is not None else ():
-            self._write(arrays, ring_index(spec, held, p), cache.rows[0, p], state.dtype)
+        if cache is not None:
+            for p in positions:
+                self._write(arrays, ring_index(spec, held, p), cache.rows[0, p], state.dtype)
         return StateArrays(arrays, held, spec)
 
     def _write(self, arrays: dict[str, Array], at: int, row: tuple[Array, Array], dtype: DType) -> None:
         for piece, value in zip(("k", "v"), row, strict=True):
             if dtype is DType.I8:
-                codes, scales = quantize_rows(NO_ATTRS, value)  # type: ignore[arg-type]  # NO_ATTRS is a NoAttrs
+                codes, scales = quantize_rows(NO_ATTRS, value)
                 arrays[piece][0, :, at], arrays[f"{piece}_scales"][0, :, at] = codes, scales[:, 0]
             else:
                 arrays[piece][0, :, at] = value
@@ -115,7 +119,7 @@ class KernelRunner:
 
 @dataclass(frozen=True)
 class StateArrays:
-    """The tensors of one layer's cache for one sequence, by piece: `k`, `v`, and `k_scales`, `v_scales` for i8."""
+    """The tensors of one layer's cache for one sequence, by piece: `k`, `v`, for i8 also their scales."""
 
     arrays: dict[str, Array]
     held: int
@@ -123,7 +127,9 @@ class StateArrays:
 
 
 PIECES = ("k", "v", "k_scales", "v_scales")
-_NUMPY = {"f32": np.dtype("f4"), "f16": np.dtype("f2"), "i8": np.dtype("i1"), "i32": np.dtype("i4")}
+_NUMPY: dict[str, np.dtype[Any]] = {
+    "f32": np.dtype("f4"), "f16": np.dtype("f2"), "i8": np.dtype("i1"), "i32": np.dtype("i4"),
+}  # fmt: skip
 _NAMES = {dtype: name for name, dtype in _NUMPY.items()}
 
 

@@ -59,9 +59,7 @@ def checks() -> Iterable[Check]:
 
 def _python() -> Check:
     found = f"{platform.python_version()} at {sys.executable}"
-    if sys.version_info >= (3, 11):
-        return Check("Python", "ok", found, required=True)
-    return Check("Python", "broken", found, "everything", "install Python 3.11 or newer", required=True)
+    return Check("Python", "ok", found, required=True)
 
 
 _COMPILE = "compile, inspect and verify; running artifacts still works"
@@ -107,10 +105,13 @@ def _llvm() -> Check:
     try:
         from tvm.target import codegen
     except (ImportError, OSError, RuntimeError) as error:
-        return Check(name, "broken", " ".join(str(error).split()), "compile", "pip install cosyn", required=True)
+        return Check(
+            name, "broken", " ".join(str(error).split()), "compile", "pip install cosyn", required=True
+        )
     targets = {str(t) for t in codegen.llvm_get_targets()}
     known = [t for t in ("x86_64", "aarch64", "riscv64", "wasm32") if t in targets]
-    found = f"{codegen.llvm_version_major()}, this CPU is {codegen.llvm_get_system_cpu()}, targets {', '.join(known)}"
+    cpu = codegen.llvm_get_system_cpu()
+    found = f"{codegen.llvm_version_major()}, this CPU is {cpu}, targets {', '.join(known)}"
     return Check(name, "ok", found, required=True)
 
 
@@ -140,7 +141,9 @@ def _opencl() -> Check:
     library = ctypes.util.find_library("OpenCL")
     drivers = sorted(p.stem for p in Path("/etc/OpenCL/vendors").glob("*.icd"))
     if library is None:
-        return Check(name, "missing", "no libOpenCL", disables, "apt install ocl-icd-libopencl1 pocl-opencl-icd")
+        return Check(
+            name, "missing", "no libOpenCL", disables, "apt install ocl-icd-libopencl1 pocl-opencl-icd"
+        )
     if not drivers:
         return Check(name, "missing", f"{library}, but no driver", disables, "apt install pocl-opencl-icd")
     return Check(name, "ok", f"{library}, drivers: {', '.join(drivers)}")
@@ -154,5 +157,3 @@ def _memory() -> Check:
 
 def _disk(folder: Path) -> Check:
     return Check("disk", "ok", f"{shutil.disk_usage(folder).free / 2**30:.1f} GiB free in {folder}")
-
-

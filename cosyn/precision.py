@@ -7,7 +7,14 @@ import struct
 from collections import Counter
 from pathlib import Path
 
-_RECIPES = {"F32": "fp32", "F16": "fp16", "BF16": "bf16", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+_RECIPES = {
+    "F32": "fp32",
+    "F16": "fp16",
+    "BF16": "bf16",
+    "float32": "fp32",
+    "float16": "fp16",
+    "bfloat16": "bf16",
+}
 
 
 def own_recipe(model: str) -> tuple[str, str]:

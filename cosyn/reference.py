@@ -14,9 +14,9 @@ _HEAD = """\
 
 Written by `python -m cosyn.reference`; a test keeps it current.
 
-Results go to stdout, everything else to stderr. `--json` prints exactly one object, also when something fails:
-`{"error": …, "hint": …, "exit_code": …}`. Exit codes: 0 done, 1 the work failed or a check did not hold, 2 the
-request was wrong. `NO_COLOR` is honoured; progress bars appear only on a terminal.
+Results go to stdout, everything else to stderr. `--json` prints exactly one object, also when something
+fails: `{"error": …, "hint": …, "exit_code": …}`. Exit codes: 0 done, 1 the work failed or a check did not
+hold, 2 the request was wrong. `NO_COLOR` is honoured; progress bars appear only on a terminal.
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import sympy
+
 from cosyn.ir.types import Dim, symbol
 
 _FUNCTIONS = {

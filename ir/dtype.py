@@ -35,7 +35,8 @@ class DType(Enum):
     def numpy(self) -> np.dtype[np.generic]:
         """The numpy dtype that holds it; `bf16` comes from ml_dtypes."""
         if self is DType.BF16:
-            return np.dtype(ml_dtypes.bfloat16)
+            result: np.dtype[np.generic] = np.dtype(ml_dtypes.bfloat16)
+            return result
         return np.dtype(_NUMPY[self])
 
     @staticmethod

@@ -10,7 +10,7 @@ WORK_FAILED = 1
 
 
 class CosynError(Exception):
-    """Base of all errors with a message meant for the user; `exit_code` 1: the work failed, 2: the request was wrong."""
+    """Base of all errors meant for the user; `exit_code` 1: the work failed, 2: the request was wrong."""
 
     exit_code = WORK_FAILED
 
@@ -26,12 +26,12 @@ class ModelError(RequestError):
 
 
 class WeightError(CosynError):
-    """A checkpoint that does not hold what the model needs: missing, truncated, of another shape or type, not finite."""
+    """A checkpoint that lacks what the model needs: missing, truncated, misshapen or not finite tensors."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnsupportedOp:
-    """One operation that cannot be expressed: its op, node name, layer (module path), source line and the reason."""
+    """One operation that cannot be expressed: op, node name, layer (module path), source line, reason."""
 
     op: str
     node: str
@@ -40,12 +40,15 @@ class UnsupportedOp:
     reason: str = ""
 
     def __str__(self) -> str:
-        where = " ".join(part for part in (self.layer and f"in {self.layer}", self.source and f"at {self.source}") if part)
-        return f"{self.op} (node {self.node}{', ' + where if where else ''}){': ' + self.reason if self.reason else ''}"
+        where = " ".join(
+            part for part in (self.layer and f"in {self.layer}", self.source and f"at {self.source}") if part
+        )
+        place = f", {where}" if where else ""
+        return f"{self.op} (node {self.node}{place})" + (f": {self.reason}" if self.reason else "")
 
 
 class UnsupportedOps(CosynError):
-    """Every operation of a model that the compiler has no meaning for, all at once; `ops` holds them in order."""
+    """Every operation of a model that has no meaning in the IR, all at once; `ops` holds them in order."""
 
     def __init__(self, ops: Sequence[UnsupportedOp]) -> None:
         self.ops = tuple(ops)

@@ -1,4 +1,4 @@
-"""Runs a graph on numpy arrays with the reference function of each op: the meaning that the rest is held to."""
+"""Runs a graph on numpy arrays with the reference function of each op: what the rest is checked against."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import sympy
+
 from cosyn.ir.dtype import DType
 from cosyn.ir.graph import Graph
 from cosyn.ir.node import Node
@@ -90,7 +91,8 @@ class Interpreter:
         states: Mapping[str, KVCache] | None = None,
         observe: Observer | None = None,
     ) -> list[Array]:
-        """One step: the outputs for `inputs` (name → array); `states` are updated in place, empty if not given.
+        """One step: the outputs for `inputs` (name → array); `states` are updated in place, empty if not
+        given.
 
         Raises ValueError for a missing, unknown or wrongly shaped input.
         """

@@ -236,11 +236,14 @@ def _dimension(s: _Scanner) -> Dim:
 
 
 def _record(s: _Scanner, cls: type[Any], given: dict[str, Any]) -> Any:
-    """The record of the dataclass `cls` written `{field=value, …}`; absent where all fields have their default."""
+    """The record of the dataclass `cls` written `{field=value, …}`; absent where all fields have their
+    default.
+    """
     values = dict(given)
     hints = get_type_hints(cls)
     names = [f.name for f in fields(cls) if f.name not in given]
     if s.match(r"\{"):
+
         def entry(s: _Scanner) -> None:
             name = s.need(r"[A-Za-z_]\w*", "an attribute name")
             if name not in names:

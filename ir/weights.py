@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cosyn.ir.dtype import DType
-from cosyn.ir.errors import WeightError
+from cosyn.ir.errors import RequestError, WeightError
 from cosyn.ir.types import TensorType
 
 Array = npt.NDArray[Any]
@@ -78,6 +78,27 @@ class OverlaidWeights:
         raise missing(key, self.keys())
 
 
+@dataclass(frozen=True)
+class AbsentWeights:
+    """The types of a model's weights without values: enough to lower it, not to run it."""
+
+    types: Mapping[str, TensorType]
+
+    def keys(self) -> Iterable[str]:
+        return self.types.keys()
+
+    def type(self, key: str) -> TensorType:
+        if key not in self.types:
+            raise missing(key, self.types)
+        return self.types[key]
+
+    def load(self, key: str) -> Array:
+        raise RequestError(
+            f"a configuration alone has no values for {key}; "
+            "give the model's folder, or a seed for random weights"
+        )
+
+
 def missing(key: str, known: Iterable[str]) -> WeightError:
     """The error for a key that a store lacks, with the closest name that it has."""
     from difflib import get_close_matches
@@ -103,7 +124,7 @@ def check_finite(name: str, array: Array) -> Array:
         place = ", ".join(str(int(i)) for i in np.unravel_index(first, array.shape))
         raise WeightError(
             f"weight {name} holds {bad} value{'s' if bad > 1 else ''} that are not finite, the first "
-            f"({flat[first]}) at [{place}]; expected only finite numbers: the checkpoint is damaged or diverged"
+            f"({flat[first]}) at [{place}]; expected finite numbers: the checkpoint is damaged or diverged"
         )
     return array
 

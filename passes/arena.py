@@ -1,4 +1,6 @@
-"""Places buffers with known lifetimes in one arena (offset assignment): a few greedy orders, the best of which wins."""
+"""Places buffers with known lifetimes in one arena (offset assignment): a few greedy orders, the best of
+which wins.
+"""
 
 from __future__ import annotations
 

@@ -19,4 +19,4 @@ class Pass(Protocol):
 
 
 class PassError(CosynError):
-    """A graph that a pass cannot transform; the message names the node, what was expected and what was found."""
+    """A graph that a pass cannot transform; the message names the node, what was expected and found."""

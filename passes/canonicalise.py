@@ -20,8 +20,9 @@ class Canonicalise:
         %d = mul(%b, %c) : f32[seq, 64]
         %e = silu(%d) : f32[seq, 64]
 
-    Precondition: a verified graph. Postcondition: no rule of `simplify.RULES` applies, no two nodes are equal,
-    every node is needed, and every node whose operands are weights is a constant. Output names may change.
+    Precondition: a verified graph. Postcondition: no rule of `simplify.RULES` applies, no two nodes are
+    equal, every node is needed, and every node whose operands are weights is a constant. Output names may
+    change.
     """
 
     name: ClassVar[str] = "canonicalise"
@@ -67,14 +68,16 @@ class _Merger:
         self._constants: dict[object, str] = {_key(n): f"@{n.name}" for n in rewriter.constants}
 
     def equal(self, node: Node) -> Node | None:
-        """The node emitted earlier with the same op, operands and attributes; remembers this one otherwise."""
+        """The earlier node with the same op, operands and attributes; remembers this one otherwise."""
         if node.op == "kv_append":
             return None
         other = self._nodes.setdefault(_key(node), node)
         return None if other is node else other
 
     def constant(self, node: Node, scope: Scope) -> str | None:
-        """The constant equal to `node`, added if there is none yet; None where `node` needs more than weights."""
+        """The constant equal to `node`, added if there is none yet; None where `node` needs more than
+        weights.
+        """
         # An expanded weight would only be a larger weight; a number alone is written into the code.
         weights = [r for r in node.operands if r.startswith("@")]
         if not weights or node.op == "expand" or len(node.types) > 1 or node.type.symbols:
@@ -87,10 +90,13 @@ class _Merger:
 
     def _add(self, node: Node) -> str:
         if _key(node) not in self._constants:
-            # A number stays in the step too, where other nodes may read it: the constant needs its own name.
-            node = replace(node, name=self._rewriter.fresh(node.name)) if node.op == "scalar" else node
-            self._constants[_key(node)] = self._rewriter.add_constant(node)
+            self._constants[_key(node)] = self._rewriter.add_constant(self._named(node))
         return self._constants[_key(node)]
+
+    def _named(self, node: Node) -> Node:
+        """`node` under a name that tells which weight it comes from."""
+        weight = next((r[1:] for r in node.operands if r.startswith("@")), "")
+        return replace(node, name=self._rewriter.fresh(f"{weight}.{node.op}" if weight else node.name))
 
 
 def _key(node: Node) -> object:

@@ -17,10 +17,12 @@ from cosyn.passes.rewrite import Rewriter
 class ExplicitState:
     """Attention over one step becomes attention over a declared cache, of any number of sequences.
 
-                                                               input %slots : i32[seq]
-                                                               state $kv0 {n_kv_heads=2, head_dim=64, dtype=f16}
-        %o = attention(%q, %k, %v, %positions) {…} : …    →    %kv0 = kv_append($kv0, %k, %v, %positions, %slots) : state
-                                                               %o = attend(%q, %kv0, %positions, %slots) {…} : …
+        %o = attention(%q, %k, %v, %positions) {scale=0.125} : f32[seq, 4, 64]
+          →
+        input %slots : i32[seq]
+        state $kv0 {n_kv_heads=2, head_dim=64, dtype=f16}
+        %kv0.written = kv_append($kv0, %k, %v, %positions, %slots) : state
+        %o = attend(%q, %kv0.written, %positions, %slots) {scale=0.125, n_kv_heads=2, v_dim=64} : …
 
     One state per attention, in order. A window makes its state a ring that keeps only what can still be seen.
     Precondition: no state. Postcondition: no `attention` node is left, and `slots` is the last input.
@@ -57,7 +59,9 @@ class ExplicitState:
         )  # fmt: skip
         operands = [f"${state.name}", k, v, positions, slots]
         rewriter.types[f"${state.name}"] = TensorType((), DType.STATE)
-        written = rewriter.emit(rewriter.fresh(f"{state.name}.written"), "kv_append", operands, location=node.location)
+        written = rewriter.emit(
+            rewriter.fresh(f"{state.name}.written"), "kv_append", operands, location=node.location
+        )
         base = {f.name: getattr(attrs, f.name) for f in fields(AttentionAttrs)}
         sizes = AttendAttrs(**base, n_kv_heads=state.n_kv_heads, v_dim=state.v_dim)
         rewriter.emit(node.name, "attend", [q, written.ref, positions, slots, *extra], sizes, node.location)

@@ -18,8 +18,8 @@ class Group:
     """The nodes of one kernel, or of a `view`, which is no kernel but another shape of the same memory.
 
     `anchor` names the node that decides the schedule. `inputs` are the references read from outside (values,
-    weights, constants, states) in order of first use; `outputs` those of its results that others need. A `scalar`
-    and a `reshape` may be in several groups, since repeating them costs nothing.
+    weights, constants, states) in order of first use; `outputs` those of its results that others need. A
+    `scalar` and a `reshape` may be in several groups, since repeating them costs nothing.
     """
 
     name: str
@@ -214,7 +214,7 @@ class _Fuser:
         return ("gather", gathers[-1]) if gathers else ("elementwise", nodes[-1])
 
     def _ordered(self, buildings: list[_Building]) -> list[_Building]:
-        """Groups so that each comes after those whose results it reads; otherwise in the order of the graph."""
+        """Each group after those whose results it reads, and otherwise in the order of the graph."""
         producer = {r: b for b in buildings for n in b.nodes.values() for r in n.results
                     if self.group_of[n.name] is b}  # fmt: skip
         waiting: dict[int, set[int]] = {}

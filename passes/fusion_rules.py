@@ -65,7 +65,9 @@ def _aligned_operands(graph: Graph, node: Node) -> list[str]:
     """Operands whose row i only row i of the result depends on."""
     if not node.type.shape or not _works_by_rows(node):
         return []
-    values = [r for r in node.operands if r.startswith("%") and graph.types[r].shape[:1] == node.type.shape[:1]]
+    values = [
+        r for r in node.operands if r.startswith("%") and graph.types[r].shape[:1] == node.type.shape[:1]
+    ]
     match OPS[node.op].kind:
         case Kind.ELEMENTWISE:
             return [r for r in values if graph.types[r].rank == node.type.rank]
@@ -87,7 +89,7 @@ def _works_by_rows(node: Node) -> bool:
 
 
 def worth(graph: Graph, parts: Sequence[Mapping[int, Node]]) -> bool:
-    """Whether one kernel of all `parts`, nodes by position, saves traffic at a fair price in repeated work."""
+    """Whether one kernel of all `parts` (nodes by position) saves traffic at a fair price in work."""
     together: dict[int, Node] = {}
     for part in parts:
         together |= part

@@ -19,14 +19,17 @@ from cosyn.passes.sources import Sources
 class MergeLinears:
     """One pass over the activations, and one larger kernel, instead of several.
 
-        %q = linear(%x, @wq) : f32[seq, 64]           @wq_wk = concat(@wq, @wk) {axis=0} : f32[96, 64]
-        %k = linear(%x, @wk) : f32[seq, 32]      →    %q_k = linear(%x, @wq_wk) : f32[seq, 96]
-                                                      %q = slice(%q_k) {axis=1, start=0, stop=64} : f32[seq, 64]
-                                                      %k = slice(%q_k) {axis=1, start=64, stop=96} : f32[seq, 32]
+        %q = linear(%x, @wq) : f32[seq, 64]
+        %k = linear(%x, @wk) : f32[seq, 32]
+          →
+        constant @wq_wk = concat(@wq, @wk) {axis=0} : f32[96, 64]
+        %q_k = linear(%x, @wq_wk) : f32[seq, 96]
+        %q = slice(%q_k) {axis=1, start=0, stop=64} : f32[seq, 64]
+        %k = slice(%q_k) {axis=1, start=64, stop=96} : f32[seq, 32]
 
-    Precondition: canonical, not quantized. Left alone: expert routers, and linears whose weights differ in type
-    or in what the recipe stores them as, or whose rows are not a multiple of 4 (the slices would be unaligned).
-    Postcondition: no two mergeable linears read the same value.
+    Precondition: canonical, not quantized. Left alone: expert routers, and linears whose weights differ in
+    type or in what the recipe stores them as, or whose rows are not a multiple of 4 (the slices would be
+    unaligned). Postcondition: no two mergeable linears read the same value.
     """
 
     recipe: Recipe

@@ -54,7 +54,7 @@ def passes(options: Options, max_seq: int) -> tuple[Pass, ...]:
         Canonicalise(),
         # While attention is still one node: its pattern decides the layout of the state.
         SparseAttention(options.window, options.sinks, options.block_mask, max_seq),
-        # Before quantization, since only whole matrices have row scales; it asks the recipe what may be joined.
+        # Before quantization, since only whole matrices have row scales; asks the recipe what may be joined.
         MergeLinears(options.recipe),
         ExplicitState(options.recipe.kv),
         # After the state is split off: writing the cache needs every token, the head only some.

@@ -18,7 +18,9 @@ BOUNDS: Mapping[str, int] = {"seq": 128, "out": 32}
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """A value's place: `offset` and `nbytes` in the arena, live from group `first` to group `last`, inclusive."""
+    """A value's place: `offset` and `nbytes` in the arena, live from group `first` to group `last`,
+    inclusive.
+    """
 
     offset: int
     nbytes: int
@@ -30,9 +32,9 @@ class Buffer:
 class MemoryPlan:
     """Where every value of a step lies, at the upper `bounds` of its symbolic sizes.
 
-    `buffers` has the values with memory of their own; `aliases` maps a value to the one whose memory it uses: a
-    view, or the result of an elementwise group that replaces an operand. Group indices count all groups of the
-    fusion plan. `lower_bound_bytes` is what no layout can go below: the most bytes live at once.
+    `buffers` has the values with memory of their own; `aliases` maps a value to the one whose memory it uses:
+    a view, or the result of an elementwise group that replaces an operand. Group indices count all groups of
+    the fusion plan. `lower_bound_bytes` is what no layout can go below: the most bytes live at once.
     """
 
     buffers: Mapping[str, Buffer]
@@ -48,7 +50,9 @@ class MemoryPlan:
         return ref
 
     def offset(self, ref: str) -> int:
-        """Byte offset of `ref` in the arena; KeyError for what is not in it (inputs, outputs, weights, states)."""
+        """Byte offset of `ref` in the arena; KeyError for what is not in it (inputs, outputs, weights,
+        states).
+        """
         return self.buffers[self.root(ref)].offset
 
     @property
@@ -60,8 +64,9 @@ class MemoryPlan:
 def plan_memory(graph: Graph, plan: FusionPlan, bounds: Mapping[str, int] = BOUNDS) -> MemoryPlan:
     """The plan for a step of at most `bounds`: offsets are multiples of 64 bytes.
 
-    Graph inputs, outputs, weights and states lie in memory of the caller. A result takes the place of an operand
-    that dies in the same elementwise group, read at the same index and as large; views share their operand's.
+    Graph inputs, outputs, weights and states lie in memory of the caller. A result takes the place of an
+    operand that dies in the same elementwise group, read at the same index and as large; views share their
+    operand's.
     """
     aliases = {g.outputs[0]: g_source(graph, g) for g in plan.groups if g.kind == "view"}
     lives = _Lives(graph, plan, aliases)

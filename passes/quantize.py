@@ -26,8 +26,8 @@ class Quantize:
         %y = linear(%x, @w) : f32[seq, 96]          →    %x.i8 = quantize_rows(%x) : i8[seq, 64], f32[seq, 1]
                                                          %y = linear_i8(%x.i8, %x.i8.1, @w) : f32[seq, 96]
 
-    Only types change, no value: codes are made when the artifact is packed. A weight needed in several forms (a
-    table that is also the head) gets one `cast` constant per form. Precondition: constants are folded and
+    Only types change, no value: codes are made when the artifact is packed. A weight needed in several forms
+    (a table that is also the head) gets one `cast` constant per form. Precondition: constants are folded and
     linears merged. Postcondition: every float weight that a step reads is f32, or has the recipe's storage.
     """
 
@@ -115,4 +115,6 @@ def _set_format(rewriter: Rewriter, ref: str, form: WeightFormat) -> None:
     type_ = TensorType(rewriter.types[ref].shape, rewriter.types[ref].dtype, form)
     rewriter.types[ref] = type_
     rewriter.weights = [replace(w, type=type_) if f"@{w.name}" == ref else w for w in rewriter.weights]
-    rewriter.constants = [replace(n, types=(type_,)) if f"@{n.name}" == ref else n for n in rewriter.constants]
+    rewriter.constants = [
+        replace(n, types=(type_,)) if f"@{n.name}" == ref else n for n in rewriter.constants
+    ]

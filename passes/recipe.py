@@ -1,4 +1,4 @@
-"""Recipes: which precision weights, activations and the KV cache are stored in, by name or from a YAML file."""
+"""Recipes: the precision of weights, activations and the KV cache, by name or from a YAML file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import yaml
 
@@ -17,6 +17,8 @@ from cosyn.ir.weight_format import WeightFormat
 
 Storage = WeightFormat | DType
 """How a weight is stored: quantized in a format, or as floats."""
+
+T = TypeVar("T")
 
 _FLOATS = {"f32": DType.F32, "f16": DType.F16, "bf16": DType.BF16}
 _KV = {"kv32": DType.F32, "kv16": DType.F16, "kv8": DType.I8}
@@ -39,9 +41,9 @@ class Recipe:
     """What compression to apply.
 
     `weights` is how the matrices of linears and experts are stored, except where the first of `rules` whose
-    glob matches the weight's name says otherwise; `tables` is the float type of embedding tables. Norms, biases
-    and expert routers stay f32. `activations` "i8" quantizes each token's row on the fly before a linear whose
-    weight is quantized. `kv` is the element type of the KV cache.
+    glob matches the weight's name says otherwise; `tables` is the float type of embedding tables. Norms,
+    biases and expert routers stay f32. `activations` "i8" quantizes each token's row on the fly before a
+    linear whose weight is quantized. `kv` is the element type of the KV cache.
     """
 
     name: str
@@ -55,12 +57,14 @@ class Recipe:
     def storage(self, names: Iterable[str], columns: int) -> Storage:
         """How a matrix made from the weights `names`, with rows of `columns`, is stored.
 
-        A group size that does not divide the row is replaced by `fitting_group`. RecipeError where rules ask for
-        different storage of weights that are parts of one matrix.
+        A group size that does not divide the row is replaced by `fitting_group`. RecipeError where rules ask
+        for different storage of weights that are parts of one matrix.
         """
         found = {self._rule(name) for name in names}
         if len(found) > 1:
-            raise RecipeError(f"recipe {self.name}: {sorted(names)} form one matrix but have different storage")
+            raise RecipeError(
+                f"recipe {self.name}: {sorted(names)} form one matrix but have different storage"
+            )
         storage = found.pop() if found else self.weights
         if isinstance(storage, DType):
             return storage
@@ -78,7 +82,9 @@ class Recipe:
 
 
 def fitting_group(columns: int, wanted: int) -> int:
-    """The largest divisor of `columns` that is at most `wanted` and a multiple of 4; 0 (whole row) if none is."""
+    """The largest divisor of `columns` that is at most `wanted` and a multiple of 4; 0 (whole row) if none
+    is.
+    """
     return next((g for g in range(wanted, 3, -1) if columns % g == 0 and g % 4 == 0), 0)
 
 
@@ -106,7 +112,7 @@ RECIPES: Mapping[str, Recipe] = {
         _recipe("fp16", "weights in 16-bit floats", "f16", "f16"),
         _recipe("w8a16_g128", "8-bit weights, one scale per 128; float activations", "i8g128:f16", "f16"),
         _recipe(
-            "w8a8", "8-bit weights, one scale per row; each token's activations quantized to 8 bits on the fly",
+            "w8a8", "8-bit weights, one scale per row; each token's activations quantized on the fly",
             "i8row:f32", "f16", activations="i8",
         ),
         _recipe("w4a16_g32", "4-bit weights, one scale per 32; float activations", "i4g32:f16", "f16"),
@@ -125,14 +131,17 @@ def load_recipe(text: str) -> Recipe:
     base, _, suffix = text.rpartition("_")
     if base in RECIPES and suffix in _KV:
         return replace(RECIPES[base], name=text, kv=_KV[suffix])
-    raise RecipeError(_unknown("recipe", text, [*RECIPES, *(f"{r}_{kv}" for r in RECIPES for kv in _KV)], RECIPES))
+    raise RecipeError(
+        _unknown("recipe", text, [*RECIPES, *(f"{r}_{kv}" for r in RECIPES for kv in _KV)], RECIPES)
+    )
 
 
 def read_recipe(path: Path) -> Recipe:
     """The recipe that a YAML file describes; RecipeError names the file, the key and what was expected.
 
     Keys: `name`, `description`, `weights` (f32, f16, bf16 or a format such as i4g32:f16), `tables` (f32, f16,
-    bf16), `activations` (float or i8), `kv` (f32, f16 or i8) and `rules`, a list of `{match: GLOB, storage: …}`.
+    bf16), `activations` (float or i8), `kv` (f32, f16 or i8) and `rules`, a list of `{match: GLOB, storage:
+    …}`.
     """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -160,7 +169,8 @@ def _from_mapping(data: object, path: Path) -> Recipe:
         _check_keys(rule, ("match", "storage"), ("match", "storage"), f"{where}, rule {number}")
         rules.append(Rule(str(rule["match"]), _storage(str(rule["storage"]), where)))
     return Recipe(
-        str(data.get("name", path.stem)), str(data.get("description", "")), _storage(str(data["weights"]), where),
+        str(data.get("name", path.stem)), str(data.get("description", "")),
+        _storage(str(data["weights"]), where),
         tables, activations, kv, tuple(rules),
     )  # fmt: skip
 
@@ -173,10 +183,12 @@ def _check_keys(data: object, known: Sequence[str], required: Sequence[str], whe
             raise RecipeError(f"recipe {where}: {_unknown('key', str(key), known, known)}")
     for key in required:
         if key not in data:
-            raise RecipeError(f"recipe {where}: expected the key {key}, found {', '.join(map(str, data)) or 'none'}")
+            raise RecipeError(
+                f"recipe {where}: expected the key {key}, found {', '.join(map(str, data)) or 'none'}"
+            )
 
 
-def _choice(value: object, choices: Mapping[str, object], key: str, where: str) -> object:
+def _choice(value: object, choices: Mapping[str, T], key: str, where: str) -> T:
     if value not in choices:
         raise RecipeError(f"recipe {where}: {_unknown(key, str(value), choices, choices)}")
     return choices[str(value)]

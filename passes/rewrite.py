@@ -26,7 +26,8 @@ class Rewriter:
         self.weights: list[Weight] = list(graph.weights)
         self._redirect: dict[str, str] = {}
         self._names = {n.name for n in (*graph.nodes, *graph.constants)}
-        self._names |= {d.name for d in (*graph.inputs, *graph.weights, *graph.states)}
+        self._names |= {i.name for i in graph.inputs} | {w.name for w in graph.weights}
+        self._names |= {s.name for s in graph.states}
 
     def fresh(self, hint: str) -> str:
         """A name that nothing in the graph has: `hint`, or `hint_1`, …"""
@@ -126,6 +127,4 @@ def without_dead(graph: Graph) -> Graph:
         len(graph.nodes), len(graph.constants), len(graph.weights),
     ):  # fmt: skip
         return graph
-    return replace(
-        graph, nodes=tuple(reversed(nodes)), constants=tuple(reversed(constants)), weights=weights
-    )
+    return replace(graph, nodes=tuple(reversed(nodes)), constants=tuple(reversed(constants)), weights=weights)

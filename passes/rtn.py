@@ -19,15 +19,15 @@ _PIECE = 1 << 17
 def quantize_rtn(array: Array, fmt: WeightFormat) -> QuantizedWeight:
     """`array` `[..., rows, columns]` of any float type as codes in `fmt`, each group scaled by its own range.
 
-    Symmetric: the scale maps the element of largest magnitude to the end of the code range that has its sign, or
-    the largest magnitude to the positive end, whichever leaves the smaller squared error. Asymmetric: scale and
-    zero point span the group's range, zero included. Scales are rounded to `fmt.scale_dtype` first, so the
-    rounding of codes makes up for it. Raises ValueError where the group does not divide the columns.
+    Symmetric: the scale maps the element of largest magnitude to the end of the code range that has its sign,
+    or the largest magnitude to the positive end, whichever leaves the smaller squared error. Asymmetric:
+    scale and zero point span the group's range, zero included. Scales are rounded to `fmt.scale_dtype` first,
+    so the rounding of codes makes up for it. Raises ValueError where the group does not divide the columns.
     """
     *lead, columns = array.shape
     size = fmt.group(columns)
     groups = array.reshape(-1, size)
-    codes = np.empty(groups.shape, np.int8 if fmt.symmetric else np.uint8)
+    codes: Array = np.empty(groups.shape, np.int8 if fmt.symmetric else np.uint8)
     scales = np.empty(len(groups), fmt.scale_dtype.numpy)
     zeros = None if fmt.symmetric else np.empty(len(groups), np.uint8)
     step = max(1, _PIECE // size)
@@ -40,12 +40,17 @@ def quantize_rtn(array: Array, fmt: WeightFormat) -> QuantizedWeight:
             codes[piece], scales[piece], zeros[piece] = _asymmetric(x, fmt)
     shape = (*lead, columns // size)
     return QuantizedWeight(
-        fmt, codes.reshape(array.shape), scales.reshape(shape), None if zeros is None else zeros.reshape(shape)
+        fmt,
+        codes.reshape(array.shape),
+        scales.reshape(shape),
+        None if zeros is None else zeros.reshape(shape),
     )
 
 
 def decode_rtn(_ref: str, type_: TensorType, array: Array) -> Array:
-    """The values that `array` has after quantization in the format of its type: an interpreter's `stored` hook."""
+    """The values that `array` has after quantization in the format of its type: an interpreter's `stored`
+    hook.
+    """
     return array if type_.format is None else quantize_rtn(array, type_.format).decode()
 
 
@@ -89,7 +94,9 @@ def _rounded(scales: Array, fmt: WeightFormat) -> Array:
     """The scales, f32, as they will be stored."""
     rounded = scales.astype(fmt.scale_dtype.numpy).astype(np.float32)
     if not np.isfinite(rounded).all():
-        raise ValueError(f"scales up to {np.abs(scales).max()} do not fit {fmt.scale_dtype.value}; use f32 scales")
+        raise ValueError(
+            f"scales up to {np.abs(scales).max()} do not fit {fmt.scale_dtype.value}; use f32 scales"
+        )
     return rounded
 
 

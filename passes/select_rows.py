@@ -27,9 +27,9 @@ class SelectRows:
         %logits = linear(%n, @w) : f32[seq, 512]        %n = rms_norm(%r.out, @g) : f32[out, 64]
                                                         %logits = linear(%n, @w) : f32[out, 512]
 
-    The place is the last sum of two whole values that everything after it depends on, row by row; if the model
-    has none, the earliest such value. Precondition: one output, with a row per token. Postcondition: the output
-    has a row per element of the new last input `out_rows`.
+    The place is the last sum of two whole values that everything after it depends on, row by row; if the
+    model has none, the earliest such value. Precondition: one output, with a row per token. Postcondition:
+    the output has a row per element of the new last input `out_rows`.
     """
 
     max_out: int

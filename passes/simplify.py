@@ -10,8 +10,8 @@ import numpy as np
 from cosyn.ir.node import NO_ATTRS, Node
 from cosyn.ir.ops import OPS, Kind, make_node
 from cosyn.ir.ops.elementwise import ScalarAttrs
-from cosyn.ir.ops.movement import ReshapeAttrs, SliceAttrs, TransposeAttrs
-from cosyn.ir.ops.op import OpError, broadcast
+from cosyn.ir.ops.movement import SliceAttrs, TransposeAttrs
+from cosyn.ir.ops.op import broadcast
 from cosyn.ir.types import TensorType
 
 
@@ -38,7 +38,9 @@ class Scope:
 
 
 Rule = Callable[[Scope, Node], str | Node | None]
-"""The reference that `node` equals, or a plainer node of the same name, or None where the rule does not apply."""
+"""The reference that `node` equals, or a plainer node of the same name, or None where the rule does not
+apply.
+"""
 
 
 def simplified(scope: Scope, node: Node) -> str | Node:
@@ -75,7 +77,9 @@ def _transpose(scope: Scope, node: Node) -> str | Node | None:
     inner = scope.producer(node.operands[0], "transpose")
     if inner is None or not isinstance(inner.attrs, TransposeAttrs):
         return None
-    return scope.remade(node, "transpose", inner.operands, TransposeAttrs(tuple(inner.attrs.perm[p] for p in perm)))
+    return scope.remade(
+        node, "transpose", inner.operands, TransposeAttrs(tuple(inner.attrs.perm[p] for p in perm))
+    )
 
 
 def _reshape(scope: Scope, node: Node) -> Node | None:
@@ -147,7 +151,11 @@ def _power(scope: Scope, node: Node) -> Node | None:
 def _root(scope: Scope, node: Node) -> Node | None:
     if node.op == "reciprocal" and (inner := scope.producer(node.operands[0], "sqrt")):
         return scope.remade(node, "rsqrt", inner.operands)
-    if node.op == "div" and scope.scalar(node.operands[0]) == 1.0 and scope.types[node.operands[1]] == node.type:
+    if (
+        node.op == "div"
+        and scope.scalar(node.operands[0]) == 1.0
+        and scope.types[node.operands[1]] == node.type
+    ):
         return scope.remade(node, "reciprocal", node.operands[1:])
     return None
 

@@ -9,7 +9,7 @@ class Sources:
     """The weights behind each `@ref` of a graph."""
 
     def __init__(self, graph: Graph) -> None:
-        self._keys = {f"@{w.name}": (w.key,) for w in graph.weights}
+        self._keys: dict[str, tuple[str, ...]] = {f"@{w.name}": (w.key,) for w in graph.weights}
         self._constants = {f"@{n.name}": n for n in graph.constants}
 
     def keys(self, ref: str) -> tuple[str, ...]:

@@ -16,7 +16,9 @@ from cosyn.passes.rewrite import Rewriter
 
 @dataclass(frozen=True, slots=True)
 class BlockMask:
-    """A block mask u8 `[n_heads, rows, rows]` under `key` in the weight store; each block covers `block` tokens."""
+    """A block mask u8 `[n_heads, rows, rows]` under `key` in the weight store; each block covers `block`
+    tokens.
+    """
 
     key: str
     n_heads: int
@@ -28,13 +30,14 @@ class BlockMask:
 class SparseAttention:
     """Narrow what every attention sees.
 
-        %o = attention(%q, %k, %v, %positions) {scale=0.125} : f32[seq, 4, 64]
-          → with window=256, sinks=4 and a block mask of 64-token blocks
-        %o = attention(%q, %k, %v, %positions, @block_mask) {scale=0.125, window=256, sinks=4, mask_block=64} : …
+        %o = attention(%q, %k, %v, %positions) {scale=0.125} : …
+          → with window=256, sinks=4 and a mask of 64-token blocks
+        %o = attention(%q, %k, %v, %positions, @block_mask)
+               {scale=0.125, window=256, sinks=4, mask_block=64} : …
 
-    A window that the model already has is kept where it is narrower. Precondition: attention has no state yet.
-    Raises PassError where a layer has another number of heads than the mask, a mask of its own, or where the
-    mask covers fewer positions than `max_seq`.
+    A window that the model already has is kept where it is narrower. Precondition: attention has no state
+    yet. Raises PassError where a layer has another number of heads than the mask, a mask of its own, or where
+    the mask covers fewer positions than `max_seq`.
     """
 
     window: int = 0
@@ -62,7 +65,7 @@ class SparseAttention:
             return None
         if mask.rows * mask.block < self.max_seq:
             raise PassError(
-                f"the block mask covers {mask.rows} blocks of {mask.block} = {mask.rows * mask.block} positions; "
+                f"the block mask covers {mask.rows} blocks of {mask.block}, {mask.rows * mask.block} in all; "
                 f"expected at least max_seq = {self.max_seq}"
             )
         type_ = TensorType((mask.n_heads, mask.rows, mask.rows), DType.U8)
@@ -83,7 +86,9 @@ class SparseAttention:
             heads = rewriter.types[operands[0]].shape[1]
             if attrs.mask_block or heads != self.mask.n_heads:
                 found = "a block mask of its own" if attrs.mask_block else f"{heads} heads"
-                raise PassError(f"%{node.name}: expected {self.mask.n_heads} heads without a mask, found {found}")
+                raise PassError(
+                    f"%{node.name}: expected {self.mask.n_heads} heads without a mask, found {found}"
+                )
             attrs = replace(attrs, mask_block=self.mask.block)
             operands.append(mask)
         rewriter.emit(node.name, "attention", operands, attrs, node.location)

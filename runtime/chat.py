@@ -21,6 +21,9 @@ from cosyn.runtime.errors import RequestError
 Message: TypeAlias = Mapping[str, object]
 """`role` (such as `user`, `assistant`, `system`) and `content`, and whatever else the template knows."""
 
+# A template is a program: what it does with a message it did not expect may be any of these.
+_TEMPLATE_FAULTS = (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError)
+
 
 class ChatTemplate:
     """A compiled template, and the special tokens that it may name."""
@@ -51,7 +54,7 @@ class ChatTemplate:
         }
         try:
             return self._template.render(context)
-        except jinja2.TemplateError as error:
+        except _TEMPLATE_FAULTS as error:
             raise RequestError(f"the chat template refuses the conversation: {error}") from error
 
 
@@ -85,7 +88,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 
 class _GenerationTag(jinja2.ext.Extension):
-    """`{% generation %}` marks what the assistant said, for training; here it only lets its contents through."""
+    """`{% generation %}` marks what the assistant said, for training; here its contents pass through."""
 
     tags = {"generation"}  # noqa: RUF012  (Jinja's interface)
 

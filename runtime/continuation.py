@@ -1,4 +1,4 @@
-"""Writing on: tokens are chosen from logits, become text, and end at a stop string, an end token or a limit."""
+"""Writing on: choose a token, show its text, end at a stop string, an end token or a limit."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Writer:
         self.decode_seconds = 0.0
 
     def write(self, prompts: Mapping[int, Sequence[int]]) -> Iterator[tuple[int, str]]:
-        """Process the prompts by slot, then write until every continuation has ended; yields slot and text."""
+        """Process the prompts by slot, then write until all have ended; yields slot and text."""
         started = time.perf_counter()
         logits = self._session.advance(prompts)
         self.prefill_seconds = time.perf_counter() - started

@@ -69,7 +69,7 @@ def check_features(required: Iterable[str]) -> None:
     missing = sorted(set(required) - found)
     if missing and not found:
         raise HostError(
-            f"the artifact needs the CPU features {', '.join(missing)}, and this system does not say what its CPU has",
+            f"the artifact needs {', '.join(missing)}, and this system does not say what its CPU has",
             "run it on Linux, or compile it for this machine: cosyn compile MODEL --target cpu",
         )
     if missing:

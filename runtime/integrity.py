@@ -131,7 +131,7 @@ def _compare(name: str, record: FileRecord, chunks: Sequence[str]) -> None:
     if len(chunks) == 1:
         if chunks[0] != record.sha256:
             raise ArtifactError(
-                f"{name} is damaged: its SHA-256 is {chunks[0][:12]}…, the manifest says {record.sha256[:12]}…",
+                f"{name} is damaged: its SHA-256 is {chunks[0][:12]}…, not {record.sha256[:12]}…",
                 _DAMAGED,
             )
         return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import prod
 
 from cosyn.runtime.dtypes import BY_NAME
 from cosyn.runtime.manifest import StateSpec
@@ -36,10 +38,7 @@ def state_bytes(specs: Iterable[StateSpec], slots: int, capacity: int, max_chunk
     total = 0
     for spec in specs:
         for shape, dtype in state_shapes(spec, slots, state_capacity(spec, capacity, max_chunk)):
-            elements = 1
-            for dim in shape:
-                elements *= dim
-            total += elements * BY_NAME[dtype].numpy.itemsize
+            total += prod(shape) * BY_NAME[dtype].numpy.itemsize
     return total
 
 
@@ -50,16 +49,24 @@ def bytes_read_per_token(specs: Iterable[StateSpec], context: int) -> int:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a slot holds: tokens, and the most positions that it has held since it was empty."""
+
+    tokens: Sequence[int]
+    written: int
+
+
 def reusable_prefix(
-    specs: Sequence[StateSpec], capacity: int, max_chunk: int, held: Sequence[int], wanted: Sequence[int]
+    specs: Sequence[StateSpec], max_chunk: int, capacity: int, held: Held, wanted: Sequence[int]
 ) -> int:
-    """How many leading tokens of `wanted` need not be computed again in a slot that holds the tokens `held`.
+    """How many leading tokens of `wanted` need not be computed again in a slot.
 
     At most `len(wanted) - 1`: the last token is computed for its logits. A ring that has dropped positions
     which the next token would see cannot be continued from there.
     """
-    length = _common_prefix(held, wanted[:-1])
-    while not all(_continues(s, state_capacity(s, capacity, max_chunk), len(held), length) for s in specs):
+    length = _common_prefix(held.tokens, wanted[:-1])
+    while not all(_continues(s, state_capacity(s, capacity, max_chunk), held.written, length) for s in specs):
         length -= 1
     return length
 
@@ -71,10 +78,10 @@ def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
     return min(len(a), len(b))
 
 
-def _continues(spec: StateSpec, capacity: int, held: int, length: int) -> bool:
-    """Whether a cache written up to position `held - 1` still has all that a token at position `length` sees."""
-    if not spec.window or held <= capacity:
+def _continues(spec: StateSpec, capacity: int, written: int, length: int) -> bool:
+    """Whether a cache of `capacity` places still has all that a token at position `length` sees."""
+    if not spec.window or written <= capacity:
         return True
     oldest_seen = max(spec.sinks, length + 1 - spec.window)
-    oldest_kept = held - (capacity - spec.sinks)
+    oldest_kept = written - (capacity - spec.sinks)
     return oldest_seen >= length or oldest_seen >= oldest_kept

@@ -146,7 +146,7 @@ class LanguageModel:
         ignore_eos: bool = False,
         **options: Unpack[SamplingKeywords],
     ) -> list[Generation]:
-        """Write on after several prompts at once, with a cache of their own; prompt i draws with `seed` + i."""
+        """Write on after several prompts at once, in a cache of their own; prompt i draws with `seed` + i."""
         if not prompts:
             raise RequestError("there are no prompts")
         if self._batch is None or self._batch.slots != len(prompts):
@@ -158,7 +158,7 @@ class LanguageModel:
         return [run.result(slot) for slot in range(len(prompts))]
 
     def logits(self, token_ids: Sequence[int]) -> FloatArray:
-        """Logits `[len(token_ids), vocab_size]` of every position of a sequence; replaces the conversation."""
+        """Logits `[len(token_ids), vocab_size]` of a whole sequence, which replaces the conversation."""
         self.session.clear()
         return self.session.all_logits(token_ids)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from cosyn.runtime.host_cpu import check_features
 from cosyn.runtime.integrity import check_files
 from cosyn.runtime.manifest import Manifest, read_manifest
+from cosyn.runtime.opencl_executor import OpenClExecutor
 from cosyn.runtime.vm_executor import VMExecutor
 
 
@@ -32,6 +33,8 @@ def open_artifact(folder: Path | str) -> Artifact:
     return Artifact(path, manifest)
 
 
-def load_executor(artifact: Artifact, *, threads: int | None = None) -> VMExecutor:
+def load_executor(artifact: Artifact, *, threads: int | None = None) -> VMExecutor | OpenClExecutor:
     """The executor that this artifact needs. HostError, ArtifactError."""
+    if artifact.manifest.target.device == "opencl":
+        return OpenClExecutor(artifact.folder, artifact.manifest)
     return VMExecutor(artifact.folder, artifact.manifest, threads=threads)

@@ -19,6 +19,8 @@ from cosyn.runtime.errors import RequestError
 from cosyn.runtime.executor import FloatArray
 from cosyn.runtime.language_model import LanguageModel
 
+_LARGEST_EXPONENT = 709.0
+
 SEPARATOR = "<|endoftext|>"
 
 
@@ -36,8 +38,8 @@ class Perplexity:
 
     @property
     def perplexity(self) -> float:
-        """exp of the mean negative log-likelihood."""
-        return math.exp(self.nll_per_token)
+        """exp of the mean negative log-likelihood; infinite beyond what a float holds."""
+        return math.exp(self.nll_per_token) if self.nll_per_token < _LARGEST_EXPONENT else math.inf
 
 
 def documents(text: str, separator: str = SEPARATOR) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ def save_state(session: Session, path: Path, artifact: str) -> None:
     for slot in range(session.slots):
         tokens = session.tokens(slot)
         arrays[f"{slot}.tokens"] = np.asarray(tokens, np.int32)
+        arrays[f"{slot}.written"] = np.asarray([session.written(slot)], np.int32)
         for i, array in enumerate(session.state.read(slot, len(tokens))):
             arrays[f"{slot}.{i}"] = array
     about = {
@@ -59,7 +60,7 @@ def load_state(executor: Executor, path: Path, artifact: str) -> Session:
         raise RequestError(f"{path}: expected a saved session ({_FORMAT}), found {about.get('format')!r}")
     if about.get("artifact") != artifact:
         raise RequestError(
-            f"{path} was saved by another artifact ({about.get('artifact', '')[:12]}…, this is {artifact[:12]}…)",
+            f"{path} was saved by another artifact than this one ({artifact[:12]}…)",
             "load it with the artifact that saved it",
         )
     arrays = {spec.name: file.array(spec.name) for spec in file.specs}
@@ -74,11 +75,9 @@ def load_state(executor: Executor, path: Path, artifact: str) -> Session:
 
 def _restore(session: Session, slot: int, arrays: Mapping[str, AnyArray]) -> None:
     tokens = [int(t) for t in arrays[f"{slot}.tokens"]]
-    pieces: Sequence[AnyArray] = [
-        arrays[f"{slot}.{i}"] for i in range(sum(name.startswith(f"{slot}.") for name in arrays) - 1)
-    ]
-    session.state.write(slot, pieces)
-    session.restore(slot, tokens)
+    stated = (f"{slot}.tokens", f"{slot}.written")
+    session.state.write(slot, [a for n, a in arrays.items() if n.startswith(f"{slot}.") and n not in stated])
+    session.restore(slot, tokens, int(arrays[f"{slot}.written"][0]))
 
 
 def _spec(name: str, array: AnyArray) -> TensorSpec:

@@ -11,7 +11,7 @@ import numpy as np
 
 from cosyn.runtime.errors import RequestError
 from cosyn.runtime.executor import Executor, FloatArray, State
-from cosyn.runtime.kv_cache import reusable_prefix
+from cosyn.runtime.kv_cache import Held, reusable_prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,21 @@ class Session:
         self.capacity = capacity
         self.state: State = executor.allocate(slots, capacity)
         self._tokens: list[list[int]] = [[] for _ in range(slots)]
+        # Positions ever written since a slot was empty: a ring forgets by these, also after going back.
+        self._written = [0] * slots
 
     def tokens(self, slot: int = 0) -> tuple[int, ...]:
         """The tokens whose keys and values a slot holds."""
         return tuple(self._tokens[slot])
 
-    def restore(self, slot: int, tokens: Sequence[int]) -> None:
+    def written(self, slot: int = 0) -> int:
+        """The most positions that a slot has held since it was empty."""
+        return self._written[slot]
+
+    def restore(self, slot: int, tokens: Sequence[int], written: int) -> None:
         """Declare what a slot holds after its state was written from elsewhere."""
         self._tokens[slot] = list(tokens)
+        self._written[slot] = written
 
     def begin(self, slot: int, token_ids: Sequence[int]) -> Sequence[int]:
         """Prepare a slot for the sequence `token_ids`; returns the part that `advance` must still process.
@@ -63,14 +70,21 @@ class Session:
         self._check(token_ids, 0)
         executor = self.executor
         kept = reusable_prefix(
-            executor.state_specs, self.capacity, executor.max_chunk, self._tokens[slot], token_ids
+            executor.state_specs,
+            executor.max_chunk,
+            self.capacity,
+            Held(self._tokens[slot], self._written[slot]),
+            token_ids,
         )
+        if not kept:
+            self._written[slot] = 0
         del self._tokens[slot][kept:]
         return token_ids[kept:]
 
     def clear(self, slot: int = 0) -> None:
         """Forget what a slot holds."""
         self._tokens[slot] = []
+        self._written[slot] = 0
 
     def room(self, slot: int = 0) -> int:
         """Positions that are still free."""
@@ -104,7 +118,7 @@ class Session:
         return result
 
     def _plan(self, pending: Mapping[int, Sequence[int]]) -> list[_Step]:
-        """Fill steps with tokens of one slot after the other, so that a step may end one and begin the next."""
+        """Fill steps with tokens of one slot after the other; a step may end one and begin the next."""
         steps: list[_Step] = []
         step = _Step([], [], [], {})
         for slot, token_ids in pending.items():
@@ -123,6 +137,9 @@ class Session:
     def _run(self, step: _Step, out_rows: list[int]) -> FloatArray:
         columns = (step.token_ids, step.positions, step.slots, out_rows)
         ids, positions, slots, rows = (np.asarray(c, np.int32) for c in columns)
+        for slot, position in zip(step.slots, step.positions, strict=True):
+            # Before the step: one that fails half-way has written too.
+            self._written[slot] = max(self._written[slot], position + 1)
         logits = self.executor.step(self.state, ids, positions, slots, rows)
         for slot, token in zip(step.slots, step.token_ids, strict=True):
             self._tokens[slot].append(token)

@@ -25,7 +25,8 @@ class StopMatcher:
         self._held += text
         found = [(self._held.find(stop), stop) for stop in self._stops if stop in self._held]
         if found:
-            at, self.hit = min(found, key=lambda pair: (pair[0], -len(pair[1])))
+            # The first to be complete, so that it does not matter how the text was divided.
+            at, self.hit = min(found, key=lambda pair: (pair[0] + len(pair[1]), pair[0]))
             shown, self._held = self._held[:at], ""
             return shown
         keep = max((self._overlap(stop) for stop in self._stops), default=0)

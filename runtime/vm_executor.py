@@ -153,7 +153,9 @@ def _device(ffi: Any, name: str) -> Any:
             ) from error
     try:
         device = ffi.device(name, 0)
-        found = ffi.get_global_func("runtime.GetDeviceAttr")(device, _DEVICE_EXISTS)
+        found = ffi.get_global_func("runtime.GetDeviceAttr")(
+            device.dlpack_device_type(), device.index, _DEVICE_EXISTS
+        )
     except (RuntimeError, ValueError) as error:
         raise HostError(f"this TVM cannot drive the device {name!r}: {error}", "run: cosyn doctor") from error
     if not found:

@@ -23,10 +23,10 @@ def load_weights(folder: Path, specs: Sequence[TensorSpec], memory: Memory) -> l
     file = TensorFile(folder / WEIGHTS_FILE)
     stored = {spec.name: spec for spec in file.specs}
     for spec in specs:
-        found = stored.get(spec.name)
-        if found != spec:
+        if stored.get(spec.name) != spec:
+            found = _show(stored[spec.name]) if spec.name in stored else "nothing"
             raise ArtifactError(
-                f"{WEIGHTS_FILE}: {spec.name}: expected {_show(spec)}, found {_show(found) if found else 'nothing'}",
+                f"{WEIGHTS_FILE}: {spec.name}: expected {_show(spec)}, found {found}",
                 "compile the artifact again",
             )
     return [memory.upload(file.array(spec.name)) for spec in specs]

@@ -1,4 +1,4 @@
-"""Tiny models with random weights, one per architecture that must compile, shared by the tests of all rooms."""
+"""Tiny models with random weights, one per architecture that must compile, for the tests of all rooms."""
 
 from __future__ import annotations
 
@@ -79,16 +79,23 @@ CONFIGS: dict[str, Callable[[], Any]] = {
         "phi3", rope_parameters=_longrope(), max_position_embeddings=4 * MAX_SEQ,
         original_max_position_embeddings=MAX_SEQ,
     ),
-    "gpt2": lambda: _config("gpt2", n_positions=MAX_SEQ, n_embd=48, n_head=6, n_layer=2, tie_word_embeddings=True),
+    "gpt2": lambda: _config(
+        "gpt2", n_positions=MAX_SEQ, n_embd=48, n_head=6, n_layer=2, tie_word_embeddings=True
+    ),
     "gpt_neox": lambda: _config("gpt_neox", rotary_pct=0.5),
     "gpt_neox_serial": lambda: _config("gpt_neox", rotary_pct=1.0, use_parallel_residual=False),
     "opt": lambda: _config("opt", ffn_dim=80, word_embed_proj_dim=48, tie_word_embeddings=True),
     "opt_projected": lambda: _config("opt", ffn_dim=80, word_embed_proj_dim=32, tie_word_embeddings=True),
     "bloom": lambda: _config("bloom", n_layer=2, n_head=6, tie_word_embeddings=True),
-    "falcon": lambda: _config("falcon", multi_query=True, parallel_attn=True, new_decoder_architecture=False, alibi=False),
-    "falcon_new": lambda: _config("falcon", num_kv_heads=2, new_decoder_architecture=True, alibi=False, bias=False),
+    "falcon": lambda: _config(
+        "falcon", multi_query=True, parallel_attn=True, new_decoder_architecture=False, alibi=False
+    ),
+    "falcon_new": lambda: _config(
+        "falcon", num_kv_heads=2, new_decoder_architecture=True, alibi=False, bias=False
+    ),
     "falcon_multihead": lambda: _config(
-        "falcon", multi_query=False, parallel_attn=False, new_decoder_architecture=False, alibi=False, bias=True
+        "falcon", multi_query=False, parallel_attn=False, new_decoder_architecture=False, alibi=False,
+        bias=True,
     ),
     "stablelm": lambda: _config("stablelm", use_qkv_bias=True, partial_rotary_factor=0.5),
     "stablelm_qk_norm": lambda: _config("stablelm", qk_layernorm=True, use_parallel_residual=True),
@@ -96,7 +103,8 @@ CONFIGS: dict[str, Callable[[], Any]] = {
     "olmo2": lambda: _config("olmo2"),
     "glm4": lambda: _config("glm4", head_dim=8, partial_rotary_factor=0.5),
     "granite": lambda: _config(
-        "granite", embedding_multiplier=3.0, attention_multiplier=0.2, residual_multiplier=0.5, logits_scaling=2.0
+        "granite", embedding_multiplier=3.0, attention_multiplier=0.2, residual_multiplier=0.5,
+        logits_scaling=2.0,
     ),
     "mixtral": lambda: _config("mixtral", num_local_experts=4, num_experts_per_tok=2, sliding_window=None),
     "qwen2_moe": lambda: _config(
@@ -127,9 +135,8 @@ def tiny_model(name: str, seed: int = 0) -> tuple[Any, Any]:
 
 
 def save_folder(name: str, folder: Path, seed: int = 0, dtype: torch.dtype = torch.float32) -> Any:
-    """Write `tiny_model(name)` as a Hugging Face folder (config.json, model.safetensors); returns the model."""
-    _config_, model = tiny_model(name, seed)
-    model = model.to(dtype)
+    """Write `tiny_model(name)` as a Hugging Face folder (config.json, model.safetensors); gives the model."""
+    model = tiny_model(name, seed)[1].to(dtype)
     model.save_pretrained(folder)
     return model
 

@@ -15,7 +15,9 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
-    """The reference folder beside the checkout; tests that need it are skipped, with a reason, where it is absent."""
+    """The reference folder beside the checkout; tests that need it are skipped, with a reason, where it is
+    absent.
+    """
     if not SHARED.is_dir():
         pytest.skip("needs the reference folder ../shared, which is not here")
     return SHARED

@@ -1,4 +1,4 @@
-"""A decoder written by hand, with nothing of Hugging Face's: what `package.module:factory` must be able to take."""
+"""A decoder written by hand, with nothing of Hugging Face's: what `package.module:factory` must take."""
 
 from __future__ import annotations
 

@@ -22,7 +22,16 @@ ROOMS: dict[str, set[str]] = {
 """Room → the other rooms that it may import."""
 
 FORBIDDEN: dict[str, set[str]] = {
-    "runtime": {"torch", "transformers", "scipy", "sympy", "networkx", "safetensors", "ml_dtypes", "matplotlib"},
+    "runtime": {
+        "torch",
+        "transformers",
+        "scipy",
+        "sympy",
+        "networkx",
+        "safetensors",
+        "ml_dtypes",
+        "matplotlib",
+    },
     "targets": {"torch", "transformers", "tvm"},
     "ir": {"tvm"},
     "passes": {"tvm", "torch", "transformers"},
@@ -80,5 +89,7 @@ def test_a_room_works_without_the_packages_it_must_not_need(room: str) -> None:
 
 def test_the_table_names_every_room_that_holds_python() -> None:
     others = {"tests", "examples", "benchmarks", "docs", "build"}
-    rooms = {p.name for p in ROOT.iterdir() if p.is_dir() and not p.name.startswith(".") and any(p.rglob("*.py"))}
+    rooms = {
+        p.name for p in ROOT.iterdir() if p.is_dir() and not p.name.startswith(".") and any(p.rglob("*.py"))
+    }
     assert rooms - others <= set(ROOMS)

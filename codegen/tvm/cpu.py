@@ -16,6 +16,7 @@ from cosyn.codegen.tvm.kernels.attend_cpu import attend_cpu_prim_func
 from cosyn.codegen.tvm.kernels.kv_append import schedule_kv_append_cpu
 from cosyn.codegen.tvm.kernels.linear import Form
 from cosyn.codegen.tvm.kernels.linear_schedule_cpu import schedule_linear
+from cosyn.codegen.tvm.kernels.moe import schedule_moe_cpu
 from cosyn.codegen.tvm.kernels.read_bandwidth import read_bandwidth_prim_func
 from cosyn.codegen.tvm.lower_group import LoweredGroup
 from cosyn.codegen.tvm.relax_module import LOWERING
@@ -49,15 +50,18 @@ class CpuBackend:
 
     def schedule(self, lowered: LoweredGroup, seq: int | None) -> tirx.PrimFunc:
         """The schedule that the group's anchor asks for."""
-        if lowered.layout is not None and lowered.group.kind in ("linear", "linear_i8"):
-            schedule = s_tir.Schedule(lowered.function)
-            schedule_linear(schedule, lowered.layout, seq, self.tvm_target)
-            return schedule.mod["main"]
-        special = _SPECIAL.get(lowered.group.kind)
-        if special is None:
-            return schedule_rows(lowered.function, vector_lanes(self.tvm_target))
+        kind = lowered.group.kind
         schedule = s_tir.Schedule(lowered.function)
-        special(schedule)
+        if kind in ("linear", "linear_i8"):
+            schedule_linear(schedule, *lowered.layouts, seq, self.tvm_target)
+        elif kind == "moe":
+            schedule_moe_cpu(schedule, *lowered.layouts, self.tvm_target)
+        elif kind == "attend":
+            schedule_attend_cpu(schedule)
+        elif kind == "kv_append":
+            schedule_kv_append_cpu(schedule)
+        elif kind != "topk":
+            schedule_rows(schedule, vector_lanes(self.tvm_target))
         return schedule.mod["main"]
 
     def extra_kernels(self) -> dict[str, tirx.PrimFunc]:
@@ -74,6 +78,3 @@ class CpuBackend:
             "mcpu": str(self.tvm_target.attrs["mcpu"]),
             "features": list(required_features(self.tvm_target)),
         }
-
-
-_SPECIAL = {"attend": schedule_attend_cpu, "kv_append": schedule_kv_append_cpu}

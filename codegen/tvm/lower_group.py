@@ -31,14 +31,17 @@ from cosyn.passes.fuse import Group
 
 @dataclass(frozen=True)
 class LoweredGroup:
-    """The function of a group, and what its parameters stand for: `arguments` are read, `results` written."""
+    """The function of a group, and what its parameters stand for: `arguments` are read, `results` written.
+
+    `title` describes it in names of kernels; `layouts` are those of the packed weights, in the order of its nodes.
+    """
 
     group: Group
     function: tirx.PrimFunc
     arguments: tuple[Argument, ...]
     results: tuple[str, ...]
     title: str
-    layout: PackedLayout | None = None
+    layouts: tuple[PackedLayout, ...] = ()
 
 
 class GroupLowering:
@@ -103,7 +106,7 @@ class GroupLowering:
         dims = Dims(self.bound)
         placeholders: dict[Argument, te.Tensor] = {}
         env: dict[str, te.Tensor] = {}
-        layout: PackedLayout | None = None
+        layouts: list[PackedLayout] = []
         for argument in self.arguments(group):
             placeholders[argument] = self._placeholder(argument, dims)
             if not argument.piece:
@@ -111,8 +114,8 @@ class GroupLowering:
         for name in group.nodes:
             node = self.graph.producers[name]
             if node.op in ("linear", "linear_i8"):
-                layout = self.layouts[_weight_ref(node)]
-                tensors = [self._linear(node, layout, env, placeholders)]
+                layouts.append(self.layouts[_weight_ref(node)])
+                tensors = [self._linear(node, layouts[-1], env, placeholders)]
             else:
                 operands = [env[r] for r in node.operands]
                 tensors = list(BUILDERS[node.op](Stage(node, operands, dims)))
@@ -120,7 +123,7 @@ class GroupLowering:
         outputs = [env[r] for r in group.outputs]
         function = te.create_prim_func([*placeholders.values(), *outputs])
         title = "_".join(dict.fromkeys(self.graph.producers[n].op for n in group.nodes))
-        return LoweredGroup(group, with_arena_views(function), tuple(placeholders), group.outputs, title, layout)
+        return LoweredGroup(group, with_arena_views(function), tuple(placeholders), group.outputs, title, tuple(layouts))
 
     def _linear(
         self,
@@ -197,7 +200,7 @@ def _moe(lowering: GroupLowering, group: Group, node: Node) -> LoweredGroup:
     up, down = (lowering.layouts[r] for r in node.operands[3:5])
     choices = int(lowering.graph.types[node.operands[2]].shape[-1])
     function = moe_prim_func(_attrs(node, MoeAttrs), up, down, choices, seq=lowering.seq)
-    return LoweredGroup(group, function, lowering.arguments(group), group.outputs, "moe")
+    return LoweredGroup(group, with_arena_views(function), lowering.arguments(group), group.outputs, "moe", (up, down))
 
 
 _Attrs = TypeVar("_Attrs")

@@ -19,16 +19,19 @@ _COLUMNS = 64
 """Columns of a contraction per block of threads: the row block of packed weights, so that loads are coalesced."""
 
 
-def schedule_gpu(function: tirx.PrimFunc, threads: int, row_tile: int = 1) -> tirx.PrimFunc:
+def schedule_gpu(function: tirx.PrimFunc, threads: int, staged: bool = False) -> tirx.PrimFunc:
     """`function` with all its loops bound to blocks of at most `threads` threads (a power of two).
 
-    `row_tile` rows of a contraction are summed by one thread; their number must be a multiple of it.
+    `staged` makes a kernel of every stage, with scratch memory between them: for sums over sums, as in experts.
     """
     group = _Group(s_tir.Schedule(function), threads)
+    if staged:
+        group.bind_stages()
+        return group.schedule.mod["main"]
     group.separate_results()
     group.inline_intermediates()
     if group.contracts():
-        group.bind_contraction(row_tile)
+        group.bind_contraction()
     else:
         group.bind_rows()
     return group.schedule.mod["main"]
@@ -75,44 +78,43 @@ class _Group:
         results = [b for b in blocks if self.is_result(b)]
         return bool(sums) and max(map(self._spatial, sums)) >= max(map(self._spatial, results))
 
-    def bind_contraction(self, row_tile: int) -> None:
-        """One thread per column and `row_tile` rows, with the sums in its registers."""
-        schedule = self.schedule
-        *parts, total = [b for b in self.blocks() if self.reduces(b)]
-        results = [b for b in self.blocks() if self.is_result(b)]
-        dependent = [b for b in results if self._reads_sum(b)]
-        for block in results:
-            if not self._among(block, dependent):
+    def bind_stages(self) -> None:
+        """A kernel for each block."""
+        for block in self.blocks():
+            if self.reduces(block):
+                self._bind_sum(block, [self.schedule.cache_write(block, 0, "local")], [])
+            else:
                 self._bind_elements(block)
+
+    def bind_contraction(self) -> None:
+        """One thread per element of the sum, with the results that read it."""
+        *parts, total = [b for b in self.blocks() if self.reduces(b)]
+        self._bind_sum(total, self._bind_independent(), parts)
+
+    def _bind_sum(self, total: Block, dependent: list[Block], parts: list[Block]) -> None:
+        """One thread per element of `total`, kept in a register; `parts` are summed where it reads them."""
+        schedule = self.schedule
         loops = list(schedule.get_loops(total))
-        spatial, sums = loops[: self._spatial(total)], loops[self._spatial(total) :]
-        *outer, columns = spatial
-        rows = schedule.fuse(*outer) if len(outer) > 1 else outer[0]
-        tile, row = schedule.split(rows, [None, row_tile])
+        *outer, columns = loops[: self._spatial(total)]
+        sums = loops[self._spatial(total) :]
+        row = schedule.fuse(*outer) if len(outer) > 1 else outer[0]
         block, thread = schedule.split(columns, [None, self._threads(columns, _COLUMNS)])
-        schedule.reorder(tile, block, thread, *sums, row)
         # Rows are an axis of their own: dividing a block number by a symbolic size is slow.
-        schedule.bind(tile, "blockIdx.y")
+        schedule.bind(row, "blockIdx.y")
         schedule.bind(block, "blockIdx.x")
         schedule.bind(thread, "threadIdx.x")
         schedule.set_scope(total, 0, "local")
         for result in dependent:
             schedule.reverse_compute_at(result, thread)
         for part in reversed(parts):
-            schedule.compute_at(part, row)
+            schedule.compute_at(part, sums[-1])
             schedule.set_scope(part, 0, "local")
-        schedule.decompose_reduction(total, sums[0])
 
     def bind_rows(self) -> None:
         """One block of threads per row for what depends on sums over rows, one thread per element for the rest."""
         schedule = self.schedule
-        blocks = self.blocks()
-        sums = [b for b in blocks if self.reduces(b)]
-        results = [b for b in blocks if self.is_result(b)]
-        dependent = [b for b in results if self._reads_sum(b)]
-        for block in results:
-            if not self._among(block, dependent):
-                self._bind_elements(block)
+        sums = [b for b in self.blocks() if self.reduces(b)]
+        dependent = self._bind_independent()
         if not sums:
             return
         loops = schedule.get_loops(sums[0])
@@ -123,15 +125,22 @@ class _Group:
         for block in [*sums[1:], *dependent]:
             schedule.reverse_compute_at(block, row)
         for block in [*sums, *dependent]:
-            inner = list(schedule.get_loops(block))[1:]
+            inner = list(schedule.get_loops(block))[1:] or [schedule.add_unit_loop(block)]
             column = schedule.fuse(*inner) if len(inner) > 1 else inner[0]
             _, thread = schedule.split(column, [None, threads])
             schedule.bind(thread, "threadIdx.x")
         for block in sums:
             schedule.set_scope(block, 0, "shared")
 
-    def _among(self, block: Block, blocks: list[Block]) -> bool:
-        return any(self.schedule.get(block).same_as(self.schedule.get(b)) for b in blocks)
+    def _bind_independent(self) -> list[Block]:
+        """Bind the results that read no sum, an element per thread; the other results."""
+        dependent = []
+        for block in self.blocks():
+            if self.is_result(block) and self._reads_sum(block):
+                dependent.append(block)
+            elif self.is_result(block):
+                self._bind_elements(block)
+        return dependent
 
     def _spatial(self, block: Block) -> int:
         kinds = [v.iter_type for v in self.schedule.get(block).iter_vars]
@@ -154,10 +163,7 @@ class _Group:
     def _bind_elements(self, block: Block) -> None:
         """One thread per instance of the block."""
         schedule = self.schedule
-        loops = list(schedule.get_loops(block))
-        if not loops:
-            schedule.add_unit_loop(block)
-            loops = list(schedule.get_loops(block))
+        loops = list(schedule.get_loops(block)) or [schedule.add_unit_loop(block)]
         fused = schedule.fuse(*loops) if len(loops) > 1 else loops[0]
         outer, thread = schedule.split(fused, [None, self._threads(fused, self.threads)])
         schedule.bind(outer, "blockIdx.x")

@@ -10,20 +10,19 @@ from tvm import s_tir, tirx
 _SERIAL_ELEMENTS = 16384
 
 
-def schedule_rows(function: tirx.PrimFunc, lanes: int) -> tirx.PrimFunc:
-    """`function` with its stages fused into one loop over the first axis, inner loops `lanes` wide.
+def schedule_rows(schedule: s_tir.Schedule, lanes: int) -> None:
+    """Schedule, in place, a function's stages as one loop over the first axis, inner loops `lanes` wide.
 
     Spatial stages that are not results are inlined; reductions and results follow each other inside a row. Rows
     run in parallel where their number is symbolic or the work is large.
     """
-    schedule = s_tir.Schedule(function)
-    _inline_intermediates(schedule, {b.name for b in function.params})
+    _inline_intermediates(schedule, {b.name for b in schedule.mod["main"].params})
     for block in _blocks(schedule):
         if _is_reduction(schedule, block):
             _split_reduction(schedule, block, lanes)
     blocks = _blocks(schedule)
     if not schedule.get_loops(blocks[0]):
-        return schedule.mod["main"]
+        return
     parallel = _worth_threads(schedule, blocks)
     rows = [schedule.get_loops(block)[0] for block in blocks]
     row = schedule.merge(*rows) if len(rows) > 1 else rows[0]
@@ -31,7 +30,6 @@ def schedule_rows(function: tirx.PrimFunc, lanes: int) -> tirx.PrimFunc:
         _vectorize(schedule, block, lanes)
     if parallel:
         schedule.parallel(row)
-    return schedule.mod["main"]
 
 
 def _inline_intermediates(schedule: s_tir.Schedule, results: set[str]) -> None:

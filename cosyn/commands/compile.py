@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import resource
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict, Unpack
@@ -39,7 +40,9 @@ def command(
     ] = "cpu",
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", "-r", help="Compression: see `cosyn recipes`; default: what the checkpoint has."),
+        typer.Option(
+            "--recipe", "-r", help="Compression: see `cosyn recipes`; default: what the checkpoint has."
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -79,11 +82,16 @@ def command(
     """Compile MODEL into an artifact: one folder that `cosyn run` needs nothing else for."""
     console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
     if sinks and window is None:
-        raise CommandError("--sinks without --window", "sinks are what a window keeps besides its last tokens")
+        raise CommandError(
+            "--sinks without --window", "sinks are what a window keeps besides its last tokens"
+        )
+    if Path(model).is_file() and random_weights is None and stop_after is None:
+        hint = "give the folder with the checkpoint, or --random-weights SEED"
+        raise CommandError(f"{model} is a configuration, without weights", hint)
     request = make_request(
         console, model, target, recipe, output,
-        max_seq=max_seq, prefill_chunk=prefill_chunk, random_weights=random_weights, window=window, sinks=sinks,
-        block_mask=block_mask, dump_ir=dump_ir, stop_after=stop_after, verify=verify,
+        max_seq=max_seq, prefill_chunk=prefill_chunk, random_weights=random_weights, window=window,
+        sinks=sinks, block_mask=block_mask, dump_ir=dump_ir, stop_after=stop_after, verify=verify,
     )  # fmt: skip
     _refuse_to_replace(request.output)
 
@@ -139,10 +147,19 @@ def make_request(
     chosen_recipe = load_recipe(recipe)
     if output is None:
         output = Path(f"{model_name(model)}-{chosen_target.name}-{chosen_recipe.name}")
+    allow_local_modules(model)
     # Late: it imports TVM and torch, which takes seconds, and a mistyped name should not wait for that.
     from cosyn.codegen.compiler import CompileRequest
 
     return CompileRequest(model, chosen_target, chosen_recipe, output, **options)
+
+
+def allow_local_modules(model: str) -> None:
+    """Let `package.module:factory` name a module of the current folder, which an installed command does not see."""
+    here = str(Path.cwd())
+    if ":" in model and here not in sys.path:
+        # Last, so that nothing here can take the place of an installed package.
+        sys.path.append(here)
 
 
 def model_name(model: str) -> str:

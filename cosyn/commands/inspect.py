@@ -12,6 +12,7 @@ import typer
 from cosyn.commands.compile import make_request
 from cosyn.commands.options import Json, Quiet, Verbose, examples
 from cosyn.console import Console, table
+from cosyn.errors import CommandError
 
 if TYPE_CHECKING:
     from cosyn.inspection import Inspection, OpCost
@@ -27,7 +28,7 @@ EXAMPLES = examples(
 def command(
     model: Annotated[
         str,
-        typer.Argument(metavar="MODEL|DIR", help="A model as in `compile`, or an artifact.", show_default=False),
+        typer.Argument(metavar="MODEL|DIR", help="As in `compile`, or an artifact.", show_default=False),
     ],
     ir: Annotated[bool, typer.Option("--ir", help="The graph after all passes, as text.")] = False,
     costs: Annotated[bool, typer.Option("--costs", help="Operations and bytes by op.")] = False,
@@ -35,19 +36,24 @@ def command(
     memory: Annotated[bool, typer.Option("--memory", help="Where each value lies in the arena.")] = False,
     picture: Annotated[
         Path | None,
-        typer.Option("--picture", metavar="FILE", help="Draw the memory plan (.svg or .png) and, beside it, "
-                     "FILE-graph: the graph."),
+        typer.Option(
+            "--picture",
+            metavar="FILE",
+            help="Draw the memory plan and, as FILE-graph, the graph: .svg or .png.",
+        ),
     ] = None,
     recipe: Annotated[
         str | None, typer.Option("--recipe", "-r", help="For a MODEL: as in `compile`.")
     ] = None,
-    max_seq: Annotated[int | None, typer.Option("--max-seq", min=1, help="For a MODEL: as in `compile`.")] = None,
+    max_seq: Annotated[
+        int | None, typer.Option("--max-seq", min=1, help="For a MODEL: as in `compile`.")
+    ] = None,
     tokens: Annotated[int, typer.Option("--tokens", min=1, help="Tokens of the step that is costed.")] = 1,
     context: Annotated[int, typer.Option("--context", min=0, help="Tokens cached before that step.")] = 0,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
-) -> None:  # fmt: skip
+) -> None:
     """Show what MODEL becomes, or what the artifact DIR was made from. Reads no weights and runs nothing."""
     console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
     found = _inspect(console, model, recipe, max_seq)
@@ -87,6 +93,18 @@ def _inspect(console: Console, model: str, recipe: str | None, max_seq: int | No
 
     with console.steps() as progress:
         return inspect_model(request, progress)
+
+
+def _draw(found: Inspection, file: Path) -> list[Path]:
+    """The memory plan at `file`, the graph beside it."""
+    from cosyn.pictures import draw_graph, draw_memory
+
+    if file.suffix not in (".svg", ".png"):
+        raise CommandError(f"cannot draw {file.name}", "give a name that ends in .svg or .png")
+    graph_file = file.with_name(f"{file.stem}-graph{file.suffix}")
+    draw_memory(found.memory, file)
+    draw_graph(found.graph, found.fusion, graph_file)
+    return [file, graph_file]
 
 
 def _summary(found: Inspection, rows: list[OpCost]) -> dict[str, object]:

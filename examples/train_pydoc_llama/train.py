@@ -22,7 +22,7 @@ CONTEXT = 256
 BATCH_TOKENS = 4096
 WARMUP = 100
 DECAY_SHARE = 0.25
-SETTLED = 200
+LONGEST_STEP = 30.0
 
 
 @dataclass
@@ -35,11 +35,17 @@ class Progress:
     decay_from: int = 0
 
 
-def learning_rate(progress: Progress, peak: float, decay_steps: int) -> float:
-    """Warm-up, plateau, then a straight line to zero that may start early."""
+def learning_rate(progress: Progress, args: argparse.Namespace) -> float:
+    """Warm-up, plateau, then a straight line to zero over the last part of the steps or of the minutes."""
     warm = min(1.0, (progress.step + 1) / WARMUP)
-    left = 1.0 - max(0, progress.step - progress.decay_from) / decay_steps
-    return peak * warm * left
+    left = (1.0 - spent(progress, args)) / DECAY_SHARE
+    return float(args.lr * min(1.0, warm, left))
+
+
+def spent(progress: Progress, args: argparse.Namespace) -> float:
+    """How much of the run is over, by whichever of its limits is nearer."""
+    clock = progress.seconds / (args.minutes * 60) if args.minutes else 0.0
+    return min(1.0, max(progress.step / args.steps, clock))
 
 
 def make_optimizer(model: Llama, peak: float, weight_decay: float) -> torch.optim.AdamW:
@@ -86,8 +92,7 @@ def train(args: argparse.Namespace) -> None:
     stream = Stream(tokenizer, texts)
     model = Llama(shape, args.dropout).to(device)
     optimizer = make_optimizer(model, args.lr, args.weight_decay)
-    decay_steps = max(1, int(args.steps * DECAY_SHARE))
-    progress = Progress(decay_from=args.steps - decay_steps)
+    progress = Progress()
     if saved is not None:
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
@@ -100,7 +105,7 @@ def train(args: argparse.Namespace) -> None:
         f"{len(stream.starts)} paragraphs, corpus {corpus.sha256[:12]}, pid {os.getpid()}",
         flush=True,
     )
-    began, before, last_save, running = time.monotonic(), progress.seconds, time.monotonic(), 0.0
+    last_save, running = time.monotonic(), 0.0
 
     def save() -> None:
         payload = {
@@ -115,13 +120,14 @@ def train(args: argparse.Namespace) -> None:
         }
         save_atomically(payload, args.checkpoint)
 
-    while progress.step < progress.decay_from + decay_steps:
+    while spent(progress, args) < 1.0:
+        began = time.monotonic()
         generator.manual_seed(args.seed * 1_000_003 + progress.step)
         # Every fourth batch is long, so that all positions are trained at little cost in attention.
         length = shape.positions if progress.step % 4 == 3 else CONTEXT
         inputs, targets = stream.batch(BATCH_TOKENS // length, length, generator)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(progress, args.lr, decay_steps)
+            group["lr"] = learning_rate(progress, args)
         with torch.autocast(device.type, torch.bfloat16):
             loss = fast(inputs.to(device), targets.to(device))
         loss.backward()
@@ -130,14 +136,11 @@ def train(args: argparse.Namespace) -> None:
         optimizer.zero_grad()
         progress.step += 1
         progress.tokens += BATCH_TOKENS
-        progress.seconds = before + time.monotonic() - began
-        running += (loss.item() - running) * (1.0 if progress.step == 1 else 0.05)
-        needed = decay_steps * progress.seconds / progress.step
-        late = args.minutes > 0 and progress.seconds + needed > args.minutes * 60
-        # The first steps hold the compilation and say little about the pace.
-        if late and SETTLED < progress.step < progress.decay_from:
+        # A paused process must not find its decay over when it wakes.
+        progress.seconds += min(LONGEST_STEP, time.monotonic() - began)
+        running += (loss.item() - running) * (0.05 if running else 1.0)
+        if spent(progress, args) <= 1.0 - DECAY_SHARE:
             progress.decay_from = progress.step
-            print(f"time is short: decaying from step {progress.step}", flush=True)
         if progress.step % 25 == 0:
             pace = progress.tokens / progress.seconds
             rate = optimizer.param_groups[0]["lr"]
@@ -160,7 +163,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--out", type=Path, required=True, help="Hugging Face folder to write")
     parser.add_argument("--steps", type=int, default=5200)
-    parser.add_argument("--minutes", type=float, default=0.0, help="start the decay early to end by then")
+    parser.add_argument("--minutes", type=float, default=0.0, help="shorten the schedule to fit")
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--weight-decay", type=float, default=0.1)
     parser.add_argument("--dropout", type=float, default=0.1)

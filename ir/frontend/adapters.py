@@ -1,8 +1,8 @@
 """How Hugging Face models are made to call the two custom ops while they are traced.
 
 Most models reach attention and experts through transformers' own interfaces, for which one function each is
-registered. The few that spell attention out are listed in `OWN_ATTENTION`, by the class of their attention block:
-the only place in the compiler that knows the name of a model.
+registered. The few that spell attention out are listed in `OWN_ATTENTION`, by the class of their attention
+block: the only place in the compiler that knows the name of a model.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 
 from cosyn.ir.errors import RequestError, UnsupportedOp, UnsupportedOps
 from cosyn.ir.frontend import custom_ops  # noqa: F401 - registers the ops
+from cosyn.ir.frontend.masks import SlidingWindow
 from cosyn.ir.ops.elementwise import UNARY
 
 IMPLEMENTATION = "cosyn"
@@ -37,15 +38,19 @@ def attention_interface(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
+    attention_mask: object,
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """The function registered with transformers: one `cosyn::attention` for all of attention."""
-    if attention_mask is not None:
-        raise _refuse(module, "attention with a mask of its own; expected causal attention or a sliding window")
+    if isinstance(attention_mask, SlidingWindow):
+        sliding_window = attention_mask.width
+    elif attention_mask is not None:
+        raise _refuse(
+            module, "attention with a mask of its own; expected causal attention or a sliding window"
+        )
     causal = kwargs.get("is_causal")
     if (causal if causal is not None else getattr(module, "is_causal", True)) is False:
         raise _refuse(module, "attention that sees later tokens; expected causal attention")
@@ -53,7 +58,9 @@ def attention_interface(
     if unknown:
         raise _refuse(module, f"attention with {', '.join(unknown)}, for which the IR has no attribute")
     scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
-    out = torch.ops.cosyn.attention(query, key, value, None, scale, int(sliding_window or 0), float(softcap or 0.0))
+    out = torch.ops.cosyn.attention(
+        query, key, value, None, scale, int(sliding_window or 0), float(softcap or 0.0)
+    )
     return out, None
 
 
@@ -64,7 +71,12 @@ def experts_interface(
     from transformers.integrations.moe import _default_apply_gate
 
     own_gate = type(module)._apply_gate is not _default_apply_gate
-    if own_gate or not module.is_concatenated or module.has_post_expert_norm:
+    if (
+        own_gate
+        or not module.is_concatenated
+        or module.has_post_expert_norm
+        or not hasattr(module, "activation")
+    ):
         raise UnsupportedOps(
             [UnsupportedOp("moe", type(module).__name__, reason="experts with a gate or norm of their own")]
         )
@@ -91,7 +103,9 @@ def activation_name(function: Callable[[torch.Tensor], torch.Tensor]) -> str:
         with np.errstate(all="ignore"):
             if np.allclose(reference(grid.numpy()), values, rtol=1e-9, atol=1e-9):
                 return name
-    raise UnsupportedOps([UnsupportedOp("activation", str(function), reason="experts with an activation of their own")])
+    raise UnsupportedOps(
+        [UnsupportedOp("activation", str(function), reason="experts with an activation of their own")]
+    )
 
 
 def register() -> None:
@@ -104,7 +118,7 @@ def register() -> None:
 
 
 def prepare(model: torch.nn.Module, max_seq: int) -> None:
-    """Make every block of `model` call the custom ops, and its rotary tables those for up to `max_seq` tokens."""
+    """Make every block of `model` call the custom ops, with rotary tables for up to `max_seq` tokens."""
     register()
     for name, module in model.named_modules():
         config = getattr(module, "config", None)
@@ -114,13 +128,15 @@ def prepare(model: torch.nn.Module, max_seq: int) -> None:
         adapter = OWN_ATTENTION.get(type(module).__name__)
         if adapter is not None:
             adapter(module)
-        if hasattr(module, "is_concatenated"):  # experts: name the activation while values can be computed
+        if hasattr(module, "is_concatenated") and hasattr(
+            module, "act_fn"
+        ):  # experts: name the activation while values can be computed
             module.activation = activation_name(module.act_fn)
         _fix_rotary_table(name, module, max_seq)
 
 
 def longest_fixed_table(model: torch.nn.Module) -> int | None:
-    """The longest sequence for which rotary tables do not change with its length; None where they never do."""
+    """The longest sequence for which rotary tables do not change with length; None where they never do."""
     limits = [limit for m in model.modules() for limit in _table_limits(m)]
     return min(limits, default=None)
 
@@ -148,8 +164,8 @@ def _fix_rotary_table(name: str, module: Any, max_seq: int) -> None:
         return
     if max_seq > min(limits):
         raise RequestError(
-            f"{name} ({module.rope_type}) changes its rotary frequencies beyond {min(limits)} tokens, which one "
-            f"program cannot follow; expected at most --max-seq {min(limits)}, found {max_seq}"
+            f"{name} ({module.rope_type}) changes its rotary frequencies beyond {min(limits)} tokens, which "
+            f"one program cannot follow; expected at most --max-seq {min(limits)}, found {max_seq}"
         )
     kinds = module.rope_type
     module.rope_type = dict.fromkeys(kinds, "default") if isinstance(kinds, dict) else "default"
@@ -159,7 +175,9 @@ def _alibi_then_product(module: Any) -> None:
     """BLOOM's block: fused QKV by head, ALiBi, then the output projection and the residual."""
     from transformers.models.bloom.modeling_bloom import _get_alibi_slopes
 
-    module.register_buffer("slopes", _get_alibi_slopes(module.num_heads, torch.device("cpu")).float(), persistent=False)
+    module.register_buffer(
+        "slopes", _get_alibi_slopes(module.num_heads, torch.device("cpu")).float(), persistent=False
+    )
 
     def forward(self: Any, hidden_states: torch.Tensor, residual: torch.Tensor, *_: Any, **__: Any) -> Any:
         q, k, v = self._reshape(self.query_key_value(hidden_states))
@@ -174,18 +192,25 @@ def _grouped_then_rotary(module: Any) -> None:
     from transformers.models.falcon.modeling_falcon import apply_rotary_pos_emb
 
     if module.config.alibi:
-        raise _refuse(module, "ALiBi rounded to bf16, which the IR does not express; expected rotary embedding")
+        raise _refuse(
+            module, "ALiBi rounded to bf16, which the IR does not express; expected rotary embedding"
+        )
 
     def forward(
-        self: Any, hidden_states: torch.Tensor, *_: Any, position_embeddings: tuple[torch.Tensor, torch.Tensor], **__: Any
+        self: Any,
+        hidden_states: torch.Tensor,
+        *_: Any,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor],
+        **__: Any,
     ) -> Any:
         fused = self.query_key_value(hidden_states)
-        groups = self.num_kv_heads if self.new_decoder_architecture or not self.multi_query else 1
+        old = 1 if self.multi_query else self.num_heads
+        groups = self.num_kv_heads if self.new_decoder_architecture else old
         queries = self.num_heads // groups
         grouped = fused.view(*fused.shape[:2], groups, queries + 2, self.head_dim)
         q = grouped[:, :, :, :queries].flatten(2, 3).transpose(1, 2)
         k, v = (grouped[:, :, :, queries + i].transpose(1, 2) for i in range(2))
-        q, k = apply_rotary_pos_emb(q, k, *position_embeddings)
+        q, k = apply_rotary_pos_emb(q, k, *position_embeddings)  # type: ignore[no-untyped-call]
         out = torch.ops.cosyn.attention(q, k, v, None, self.inv_norm_factor, 0, 0.0)
         return self.dense(out.flatten(2)), None
 
@@ -196,4 +221,4 @@ OWN_ATTENTION: dict[str, Callable[[Any], None]] = {
     "BloomAttention": _alibi_then_product,
     "FalconAttention": _grouped_then_rotary,
 }
-"""Class name of an attention block that transformers' interface does not reach → what makes it call the op."""
+"""Class name of an attention block that the interface does not reach → what makes it call the op."""

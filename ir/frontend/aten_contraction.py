@@ -1,4 +1,4 @@
-"""Lowering of ATen ops that reduce or contract: products with weights, norms, softmax, top-k, attention, experts."""
+"""Lowering of ATen ops that reduce or contract: products with weights, norms, softmax, top-k, experts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import Any
 import torch
 
 from cosyn.ir.dtype import DType
-from cosyn.ir.frontend.exported import value_dtype
-from cosyn.ir.frontend.lowering import CannotLower, Handler, Lowering, held
-from cosyn.ir.ops.attention import AttentionAttrs
+from cosyn.ir.frontend.lowering import CannotLower, Handler, Lowering
 from cosyn.ir.ops.contraction import MoeAttrs
 from cosyn.ir.ops.row import NormAttrs, TopKAttrs
 
@@ -58,8 +56,7 @@ def _matmul(low: Lowering, node: torch.fx.Node) -> str:
 def _addmm(low: Lowering, node: torch.fx.Node) -> str:
     """bias·beta + alpha·(a @ b), for matrices or batches of them."""
     arguments = low.arguments(node)
-    a = arguments.get("mat1", arguments.get("batch1"))
-    b = arguments.get("mat2", arguments.get("batch2"))
+    a, b = (arguments[n] for n in (("mat1", "mat2") if "mat1" in arguments else ("batch1", "batch2")))
     alpha, beta = arguments.get("alpha", 1), arguments.get("beta", 1)
     if (alpha, beta) == (1, 1):
         return _product(low, node, a, b, arguments["self"])
@@ -157,38 +154,19 @@ def _norm(op: str) -> Handler:
         weight, bias = arguments.get("weight"), arguments.get("bias")
         if weight is not None:
             refs.append(low.any_value(weight))
-        eps = arguments.get("eps")
+        eps: Any = arguments.get("eps")
         if op == "rms_norm" and eps is None:
             eps = torch.finfo(node.meta["val"].dtype).eps
-        ref = low.emit(op, refs + ([low.any_value(bias)] if weight is not None and bias is not None else []), NormAttrs(eps))
+        ref = low.emit(
+            op,
+            refs + ([low.any_value(bias)] if weight is not None and bias is not None else []),
+            NormAttrs(eps),
+        )
         if bias is not None and weight is None:
             ref = low.emit("add", [ref, low.operand(bias, DType.F32)])
         return low.result(node, ref)
 
     return handler
-
-
-def heads_inside(low: Lowering, node: torch.fx.Node) -> str:
-    """A traced `[1, h, s, d]` as `[s, h, d]`."""
-    shape = low.exported.shape(node)
-    if len(shape) != 4 or shape[0] != 1:
-        raise CannotLower(f"attention over shape {shape}; expected [1, heads, tokens, head_dim]")
-    return low.builder.transpose(low.builder.as_f32(low.value(node)), (1, 0, 2))
-
-
-def _attention(low: Lowering, node: torch.fx.Node) -> str:
-    """`cosyn::attention`: what an attention block of a Hugging Face model was traced as."""
-    arguments = low.arguments(node)
-    q, k, v = (heads_inside(low, arguments[name]) for name in "qkv")
-    slopes = arguments["slopes"]
-    attrs = AttentionAttrs(
-        scale=arguments["scale"],
-        window=arguments["window"] or None,
-        softcap=arguments["softcap"] or None,
-        alibi=slopes is not None,
-    )
-    extra = [] if slopes is None else [low.builder.as_f32(low.any_value(slopes))]
-    return low.emit("attention", [q, k, v, "%positions", *extra], attrs)
 
 
 def _moe(low: Lowering, node: torch.fx.Node) -> str:
@@ -225,8 +203,5 @@ HANDLERS: dict[str, Handler] = {
     "aten.topk": _topk,
     "aten.layer_norm": _norm("layer_norm"),
     "aten.rms_norm": _norm("rms_norm"),
-    "cosyn.attention": _attention,
     "cosyn.moe": _moe,
 }
-
-__all__ = ["HANDLERS", "heads_inside", "held", "value_dtype"]

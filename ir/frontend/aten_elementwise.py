@@ -104,8 +104,8 @@ HANDLERS: dict[str, Handler] = {
     "aten.native_dropout": _dropout,
     **{
         f"aten.{name}": _unary(name)
-        for name in ("neg", "abs", "exp", "log", "sqrt", "rsqrt", "reciprocal", "sin", "cos", "tanh", "sigmoid",
-                     "silu", "relu")
+        for name in ("neg", "abs", "exp", "log", "sqrt", "rsqrt", "reciprocal", "sin", "cos", "tanh", 
+                     "sigmoid", "silu", "relu")
     },
     **{f"aten.{name}_": _unary(name) for name in ("silu", "relu", "tanh", "sigmoid", "neg")},
     **{f"aten.{name}": _binary(name) for name in ("add", "sub", "mul", "div", "maximum", "minimum")},

@@ -63,7 +63,9 @@ def cut(low: Lowering, source: torch.fx.Node, axis: int, start: int, stop: int, 
     """Elements start:stop:step of one axis of a traced tensor."""
     place = _Axis(low, source, axis)
     if not isinstance(place.extent, int):
-        raise CannotLower(f"a part of the token axis ({start}:{stop}); tokens must stay together until the end")
+        raise CannotLower(
+            f"a part of the token axis ({start}:{stop}); tokens must stay together until the end"
+        )
     if (start, stop, step) == (0, place.extent, 1):
         return place.ref
     return low.emit("slice", [place.ref], SliceAttrs(place.axis, start, stop, step))
@@ -93,7 +95,7 @@ def _table_rows(low: Lowering, node: torch.fx.Node) -> str | None:
     shape = low.exported.shape(source)
     if not is_slice_by_tokens(node) or source.op != "placeholder":
         return None
-    axis = int(node.args[1]) if len(node.args) > 1 else 0  # type: ignore[call-overload]  # an ATen int
+    axis: int = low.arguments(node).get("dim") or 0
     table = [d for i, d in enumerate(shape) if d != 1 or i >= axis]
     if len(table) != 2 or any(d != 1 for d in shape[:axis]):
         return None
@@ -138,7 +140,9 @@ def _getitem(low: Lowering, node: torch.fx.Node) -> str:
     source, index = node.args[:2]
     if not isinstance(source, torch.fx.Node) or not isinstance(index, int):
         raise CannotLower("an item of something that is not a list of tensors")
-    values = low.values[source]
+    values = low.values.get(source)
+    if not values:
+        raise CannotLower(f"an item of {source.name}, which was not lowered")
     return values[index] if isinstance(values, tuple) else values
 
 
@@ -193,7 +197,16 @@ def _repeat_interleave(low: Lowering, node: torch.fx.Node) -> str:
 HANDLERS: dict[str, Handler] = {
     **{
         f"aten.{name}": _reshape
-        for name in ("view", "reshape", "_unsafe_view", "flatten", "unflatten", "unsqueeze", "squeeze", "view_as")
+        for name in (
+            "view",
+            "reshape",
+            "_unsafe_view",
+            "flatten",
+            "unflatten",
+            "unsqueeze",
+            "squeeze",
+            "view_as",
+        )
     },
     "aten.transpose": _transpose,
     "aten.t": _transpose,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from cosyn.ir.dtype import DType
 from cosyn.ir.graph import Graph
 from cosyn.ir.node import NO_ATTRS, Location, Node
@@ -76,11 +74,17 @@ class GraphBuilder:
         node = self.producer(ref, "scalar", "cast")
         if node is None:
             return None
-        return node.attrs.value if isinstance(node.attrs, ScalarAttrs) else self.scalar_value(node.operands[0])
+        return (
+            node.attrs.value if isinstance(node.attrs, ScalarAttrs) else self.scalar_value(node.operands[0])
+        )
 
     def reshape(self, ref: str, shape: Sequence[Dim]) -> str:
         """`ref` with another shape; itself where it has that shape."""
-        return ref if self.shape(ref) == tuple(shape) else self.emit("reshape", [ref], ReshapeAttrs(tuple(shape)))
+        return (
+            ref
+            if self.shape(ref) == tuple(shape)
+            else self.emit("reshape", [ref], ReshapeAttrs(tuple(shape)))
+        )
 
     def transpose(self, ref: str, perm: Sequence[int]) -> str:
         """`ref` with its axes permuted; itself where they keep their order."""
@@ -131,8 +135,3 @@ def remove_dead(graph: Graph) -> Graph:
 
 
 KEPT_INPUTS = ("token_ids", "positions")
-
-
-def is_one(value: float | None) -> bool:
-    """Whether a scalar is exactly 1."""
-    return value is not None and np.isclose(value, 1.0, rtol=0, atol=0)

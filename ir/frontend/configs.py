@@ -27,7 +27,7 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ModelError(f"{path} holds a {type(config).__name__}; expected an object with model_type")
     if "model_type" not in config and "model_config" in config:
-        config = config["model_config"]
+        config = dict(config["model_config"])
     if not isinstance(config.get("model_type"), str):
         raise ModelError(f"{path} has no model_type; expected the config.json of a language model")
     return config | {"model_type": _RENAMED.get(config["model_type"], config["model_type"])}
@@ -38,7 +38,9 @@ def transformers_config(config: dict[str, Any]) -> Any:
     from transformers import CONFIG_MAPPING, AutoConfig
 
     model_type = config["model_type"]
-    values = {k: v for k, v in config.items() if k not in _WRAPPER_KEYS and k not in ("model_type", "auto_map")}
+    values = {
+        k: v for k, v in config.items() if k not in _WRAPPER_KEYS and k not in ("model_type", "auto_map")
+    }
     if model_type not in CONFIG_MAPPING:
         from difflib import get_close_matches
 
@@ -58,5 +60,7 @@ def config_dtype(config: dict[str, Any]) -> DType:
     """The element type that a configuration says its weights have; f32 where it says nothing."""
     name = str(config.get("dtype") or config.get("torch_dtype") or "float32").removeprefix("torch.")
     if name not in _DTYPES:
-        raise ModelError(f"the configuration asks for weights of type {name!r}; expected one of {', '.join(_DTYPES)}")
+        raise ModelError(
+            f"the configuration asks for weights of type {name!r}; expected one of {', '.join(_DTYPES)}"
+        )
     return _DTYPES[name]

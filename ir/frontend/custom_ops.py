@@ -45,7 +45,7 @@ def moe(
     activation: str,
     gated: bool,
 ) -> torch.Tensor:
-    """Sum over the chosen experts of x `[t, d]` by `weights`, `ids` `[t, k]`; up `[e, 2n, d]`, down `[e, d, n]`."""
+    """Experts of x `[t, d]` by `weights` and `ids` `[t, k]`; up `[e, 2n, d]`, down `[e, d, n]`."""
     raise NotImplementedError("cosyn::moe exists only while tracing")
 
 

@@ -29,9 +29,14 @@ def build_model(config: Any) -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
 
     try:
         with _parameters_on_meta():
-            model = AutoModelForCausalLM.from_config(config, attn_implementation="eager", dtype=torch.float32)
-    except (ValueError, ImportError) as error:
-        raise ModelError(f"transformers cannot make a language model of this {config.model_type} config: {error}") from error
+            model = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+                config, attn_implementation="eager", dtype=torch.float32
+            )
+    except Exception as error:  # whatever the model's own code raises for values that it cannot work with
+        raise ModelError(
+            f"transformers cannot make a language model of this {config.model_type} config "
+            f"({type(error).__name__}): {error}"
+        ) from error
     return model, detach_buffers(model)
 
 
@@ -55,7 +60,7 @@ def _parameters_on_meta() -> Iterator[None]:
             parameter = torch.nn.Parameter(parameter.data.to("meta"), parameter.requires_grad)
         register(self, name, parameter)
 
-    torch.nn.Module.register_parameter = on_meta  # type: ignore[method-assign]  # put back below
+    torch.nn.Module.register_parameter = on_meta  # type: ignore[method-assign, assignment]  # put back below
     try:
         yield
     finally:
@@ -63,7 +68,7 @@ def _parameters_on_meta() -> Iterator[None]:
 
 
 def tied_names(model: torch.nn.Module) -> dict[str, str]:
-    """Every parameter name → the first name of the same tensor: `lm_head.weight` → the embedding's, where tied."""
+    """Every parameter name → the first name of the same tensor: the head's → the embedding's, where tied."""
     first: dict[int, str] = {}
     return {
         name: first.setdefault(id(parameter), name)
@@ -77,11 +82,11 @@ def parameter_types(model: torch.nn.Module, dtype: DType) -> dict[str, TensorTyp
 
 
 def named_weights(model: Any, checkpoint: WeightStore) -> NamedWeights:
-    """The checkpoint under the names of the model's parameters; WeightError lists what is missing, extra or misshapen."""
+    """The checkpoint under the parameters' names; WeightError lists what is missing, extra or misshapen."""
     tied = tied_names(model)
     expected = {name: tuple(p.shape) for name, p in model.named_parameters()}
     parts, extra = _match(model, checkpoint, set(tied))
-    found = {}
+    found: dict[str, TensorParts] = {}
     for name, recipe in parts.items():
         found.setdefault(tied[name], recipe)
     store = NamedWeights(checkpoint, found)
@@ -113,7 +118,9 @@ def _misshapen(expected: Mapping[str, tuple[int, ...]], store: NamedWeights) -> 
     for name in store.keys():  # noqa: SIM118 - not a dict
         found = store.type(name)
         if found.shape != expected[name]:
-            problems.append(f"{name} has shape {list(map(int, found.shape))}; expected {list(expected[name])}")
+            problems.append(
+                f"{name} has shape {list(map(int, found.shape))}; expected {list(expected[name])}"
+            )
     return problems
 
 
@@ -123,9 +130,14 @@ def _few(names: list[str]) -> str:
 
 
 def _match(model: Any, checkpoint: WeightStore, known: set[str]) -> tuple[dict[str, TensorParts], list[str]]:
-    """Parameter → its parts in the checkpoint, by transformers' own table of renamings; and the names left over."""
+    """Parameter → its parts in the checkpoint, by transformers' table of renamings; and names left over."""
     from transformers.conversion_mapping import get_model_conversion_mapping
-    from transformers.core_model_loading import WeightConverter, WeightRenaming, dot_natural_key, rename_source_key
+    from transformers.core_model_loading import (
+        WeightConverter,
+        WeightRenaming,
+        dot_natural_key,
+        rename_source_key,
+    )
 
     transforms = get_model_conversion_mapping(model)
     renamings = [t for t in transforms if isinstance(t, WeightRenaming)]
@@ -160,4 +172,6 @@ def _parts(name: str, converter: Any, groups: tuple[tuple[str, ...], ...]) -> Te
         return TensorParts(groups, stacked=True, axis=converter.operations[1].dim)
     if kinds == ["Concatenate"]:
         return TensorParts(groups, axis=converter.operations[0].dim)
-    raise UnsupportedOps([UnsupportedOp(" + ".join(kinds), name, reason="a conversion of checkpoint tensors")])
+    raise UnsupportedOps(
+        [UnsupportedOp(" + ".join(kinds), name, reason="a conversion of checkpoint tensors")]
+    )

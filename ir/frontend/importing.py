@@ -18,10 +18,11 @@ from cosyn.ir.frontend import adapters, huggingface
 from cosyn.ir.frontend.configs import config_dtype, read_config, transformers_config
 from cosyn.ir.frontend.exported import export
 from cosyn.ir.frontend.importer import build_graph
+from cosyn.ir.frontend.masks import masks_as_meaning
 from cosyn.ir.graph import Graph
 from cosyn.ir.types import TensorType
 from cosyn.ir.weight_store import RandomWeights, open_checkpoint
-from cosyn.ir.weights import Array, MemoryWeights, OverlaidWeights, WeightStore
+from cosyn.ir.weights import AbsentWeights, Array, MemoryWeights, OverlaidWeights, WeightStore
 
 DEFAULT_MAX_SEQ = 2048  # for models that put no limit on the length of a sequence
 
@@ -30,13 +31,14 @@ DEFAULT_MAX_SEQ = 2048  # for models that put no limit on the length of a sequen
 class ImportedModel:
     """A lowered model.
 
-    `graph`: inputs token_ids and positions i32[seq], output logits f32[seq, vocab_size]. `weights`: its tensors;
-    None where only a configuration was given and no seed. `config`: the configuration as read ({} for a module).
-    `folder`: where tokenizer files are, if anywhere. `random_seed`: set where the weights are random.
+    `graph`: inputs token_ids and positions i32[seq], output logits f32[seq, vocab_size]. `weights`: its
+    tensors; AbsentWeights, which have types alone, for a configuration without a seed. `config`: the
+    configuration as read ({} for a module). `folder`: where tokenizer files are, if anywhere. `random_seed`: set
+    where the weights are random.
     """
 
     graph: Graph
-    weights: WeightStore | None
+    weights: WeightStore
     config: Mapping[str, Any]
     folder: Path | None
     name: str
@@ -50,12 +52,14 @@ class ImportedModel:
     random_seed: int | None = None
 
 
-def import_model(spec: str | Path, *, random_weights: int | None = None, max_seq: int | None = None) -> ImportedModel:
+def import_model(
+    spec: str | Path, *, random_weights: int | None = None, max_seq: int | None = None
+) -> ImportedModel:
     """Lower the model that `spec` names.
 
-    `spec` is a Hugging Face folder, a config.json alone, or `package.module:factory` for a function that returns
-    an nn.Module. `random_weights` is the seed of random weights in place of stored ones. `max_seq` bounds the
-    positions (default: what the model was made for). Raises ModelError for something that is no language model,
+    `spec` is a Hugging Face folder, a config.json alone, or `package.module:factory` for a function that
+    returns an nn.Module. `random_weights` is the seed of random weights in place of stored ones. `max_seq`
+    bounds the positions (default: what the model was made for). Raises ModelError for what is no language model,
     WeightError for a damaged or unfitting checkpoint, UnsupportedOps with everything that cannot be lowered.
     """
     text = str(spec)
@@ -69,7 +73,8 @@ def import_model(spec: str | Path, *, random_weights: int | None = None, max_seq
     if ":" in text and not text.endswith(".json"):
         return _from_factory(text, random_weights, max_seq)
     raise ModelError(
-        f"{text} is neither a model folder, nor a config.json, nor package.module:factory (no such file or folder)"
+        f"{text} is neither a model folder nor a config.json (no such file or folder), "
+        "nor package.module:factory"
     )
 
 
@@ -81,16 +86,19 @@ def _from_config(file: Path, folder: Path | None, seed: int | None, max_seq: int
     length = _length(max_seq, limit)
     adapters.prepare(model, length)
     buffers |= huggingface.detach_buffers(model)  # those that the adapters added
-    weights: WeightStore | None = None
+    weights: WeightStore
     if folder is not None and seed is None:
         weights = huggingface.named_weights(model, open_checkpoint(folder))
         types = {key: weights.type(key) for key in weights.keys()}  # noqa: SIM118 - not a dict
     else:
         types = huggingface.parameter_types(model, config_dtype(raw))
-        if seed is not None:
-            weights = RandomWeights(types, seed, float(getattr(config, "initializer_range", None) or 0.02))
+        deviation = float(getattr(config, "initializer_range", None) or 0.02)
+        weights = AbsentWeights(types) if seed is None else RandomWeights(types, seed, deviation)
     name = folder.resolve().name if folder is not None else file.stem
-    exported = export(model, max_seq=length, position_argument=_position_argument(model), extra={"use_cache": False})
+    with masks_as_meaning(model):
+        exported = export(
+            model, max_seq=length, position_argument=_position_argument(model), extra={"use_cache": False}
+        )
     graph, constants = build_graph(exported, name, types, buffers, length, huggingface.tied_names(model))
     eos = config.eos_token_id
     return ImportedModel(
@@ -112,7 +120,9 @@ def _from_config(file: Path, folder: Path | None, seed: int | None, max_seq: int
 
 def _limit(raw: Mapping[str, Any], config: Any, model: torch.nn.Module) -> int:
     """Positions that the model was made for."""
-    limit = raw.get("context_window_size") or getattr(config, "max_position_embeddings", None) or DEFAULT_MAX_SEQ
+    limit = (
+        raw.get("context_window_size") or getattr(config, "max_position_embeddings", None) or DEFAULT_MAX_SEQ
+    )
     table = adapters.longest_fixed_table(model)
     return int(limit if table is None else min(limit, table))
 
@@ -131,8 +141,8 @@ def _position_argument(model: torch.nn.Module) -> str | None:
     return next((n for n in names if n in ("position_ids", "positions", "pos")), None)
 
 
-def _with_constants(weights: WeightStore | None, constants: Mapping[str, Array]) -> WeightStore | None:
-    return weights if weights is None or not constants else OverlaidWeights((weights, MemoryWeights(constants)))
+def _with_constants(weights: WeightStore, constants: Mapping[str, Array]) -> WeightStore:
+    return OverlaidWeights((weights, MemoryWeights(constants))) if constants else weights
 
 
 def _from_factory(spec: str, seed: int | None, max_seq: int | None) -> ImportedModel:
@@ -143,14 +153,24 @@ def _from_factory(spec: str, seed: int | None, max_seq: int | None) -> ImportedM
     parameters = dict(model.named_parameters())
     on_meta = [name for name, p in parameters.items() if p.is_meta]
     if on_meta and seed is None:
-        raise RequestError(f"{spec} made {len(on_meta)} parameters without values ({on_meta[0]}, …); expected a seed for them")
+        raise RequestError(
+            f"{spec} made {len(on_meta)} parameters without values ({on_meta[0]}, …); "
+            "expected a seed for random ones"
+        )
     types = {name: TensorType(tuple(p.shape), _dtype(name, p)) for name, p in parameters.items()}
     weights: WeightStore
     if seed is None:
         weights = MemoryWeights({name: _array(p) for name, p in parameters.items()})
     else:
         weights = RandomWeights(types, seed)
-    own = next((int(v) for n in ("max_seq", "max_seq_len", "block_size") if isinstance(v := getattr(model, n, None), int)), None)
+    own = next(
+        (
+            int(v)
+            for n in ("max_seq", "max_seq_len", "block_size")
+            if isinstance(v := getattr(model, n, None), int)
+        ),
+        None,
+    )
     length = _length(max_seq, own or DEFAULT_MAX_SEQ)
     exported = export(model.float(), max_seq=length, position_argument=_position_argument(model))
     name = spec.rpartition(":")[2]
@@ -191,7 +211,9 @@ _DTYPES = {torch.float32: DType.F32, torch.float16: DType.F16, torch.bfloat16: D
 
 def _dtype(name: str, parameter: torch.Tensor) -> DType:
     if parameter.dtype not in _DTYPES:
-        raise ModelError(f"parameter {name} has element type {parameter.dtype}; expected float32, float16 or bfloat16")
+        raise ModelError(
+            f"parameter {name} has element type {parameter.dtype}; expected float32, float16 or bfloat16"
+        )
     return _DTYPES[parameter.dtype]
 
 
@@ -201,7 +223,5 @@ def _array(parameter: torch.Tensor) -> Array:
 
     data = parameter.detach().contiguous()
     if data.dtype is torch.bfloat16:
-        array: Array = data.view(torch.int16).numpy().view(np.dtype(ml_dtypes.bfloat16))
-        return array
-    array = data.numpy()
-    return array
+        return data.view(torch.int16).numpy().view(np.dtype(ml_dtypes.bfloat16))
+    return data.numpy()

@@ -58,6 +58,7 @@ class Lowering:
     positional: PositionValues
     handlers: Mapping[str, Handler]
     tied: Mapping[str, str]
+    max_seq: int
     values: dict[torch.fx.Node, Value] = field(default_factory=dict)
     position_inputs: dict[str, PositionInput] = field(default_factory=dict)
     weights_used: dict[str, str] = field(default_factory=dict)
@@ -67,11 +68,22 @@ class Lowering:
     def run(self, nodes: Sequence[torch.fx.Node]) -> None:
         """Lower the nodes that depend on tokens or parameters, in order; collects what cannot be lowered."""
         for node in nodes:
-            if node.op == "call_function" and not is_noise(node) and not is_empty(node) and self._depends_on_data(node):
+            if (
+                node.op == "call_function"
+                and not is_noise(node)
+                and not is_empty(node)
+                and self._depends_on_data(node)
+            ):
                 self.lower(node)
 
     def _depends_on_data(self, node: torch.fx.Node) -> bool:
         return self.positional.dependence(node) is Dependence.DATA
+
+    def restart(self, builder: GraphBuilder) -> None:
+        """Go on in another builder, and lower position-only values like all others."""
+        self.builder = builder
+        self.inside_positions = True
+        self.values = {}
 
     def lower(self, node: torch.fx.Node) -> None:
         """Lower one node, or note why it cannot be."""
@@ -159,7 +171,10 @@ class Lowering:
             return "%positions"
         if self.inside_positions:
             self.lower(node)
-            return self.any_value(node)
+            value = self.values[node]
+            if not isinstance(value, str):
+                raise CannotLower(f"{op_name(node)} of positions")
+            return value
         return self.position_input(node)
 
     def position_input(self, node: torch.fx.Node, blocked: bool | None = None) -> str:
@@ -184,7 +199,13 @@ class Lowering:
             ref = self.builder.scalar(float(array.reshape(())), value_dtype(node))
             shape = held(self.exported.shape(node))
             return self.builder.reshape(ref, shape) if shape else ref
-        key = self.positional.add_constant(node, array)
+        return self._kept(self.positional.add_constant(node, array), array)
+
+    def add_weight(self, name: str, array: Array) -> str:
+        """A tensor that the model does not store, as a weight."""
+        return self._kept(self.positional.keep(name, array), array)
+
+    def _kept(self, key: str, array: Array) -> str:
         ref = f"@{key}"
         self.builder.types[ref] = TensorType(array.shape, DType.from_numpy(array.dtype))
         self.weights_used[ref] = key
@@ -217,7 +238,7 @@ def is_noise(node: torch.fx.Node) -> bool:
 
 
 def is_empty(node: torch.fx.Node) -> bool:
-    """Whether a traced tensor has no elements, such as the part of a head that rotary embedding leaves alone."""
+    """Whether a traced tensor has no elements: the unturned part of a head that turns as a whole."""
     value = node.meta.get("val")
     return isinstance(value, torch.Tensor) and any(isinstance(s, int) and s == 0 for s in value.shape)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -77,7 +77,9 @@ class PositionValues:
     def at(self, node: torch.fx.Node, positions: Sequence[int], *, double: bool = True) -> Array:
         """The value of `node`, batch axis included, for tokens at `positions`."""
         value = self._evaluate(node, tuple(positions), double)
-        result: Array = value.detach().to(torch.float64 if double and value.is_floating_point() else value.dtype).numpy()
+        result: Array = (
+            value.detach().to(torch.float64 if double and value.is_floating_point() else value.dtype).numpy()
+        )
         return result
 
     def constant(self, node: torch.fx.Node) -> Array:
@@ -86,11 +88,18 @@ class PositionValues:
         return array.astype(np.int32) if array.dtype == np.int64 else array
 
     def add_constant(self, node: torch.fx.Node, array: Array) -> str:
-        """Keep `array` as a weight; returns its key: the buffer's name where it is one."""
+        """Keep the value of `node` as a weight; returns its key: the buffer's name where it is one."""
         kind, key = self._exported.sources.get(node.name, ("", ""))
-        name = key if kind == "buffer" else f"constant.{node.name}"
-        self.constants[name] = array
-        return name
+        return self.keep(key if kind == "buffer" else f"constant.{node.name}", array)
+
+    def keep(self, name: str, array: Array) -> str:
+        """Keep `array` as a weight; returns its key: `name`, numbered where that holds other values."""
+        key, count = name, 0
+        while key in self.constants and not np.array_equal(self.constants[key], array):
+            count += 1
+            key = f"{name}.{count}"
+        self.constants[key] = array
+        return key
 
     def _evaluate(self, node: torch.fx.Node, positions: tuple[int, ...], double: bool) -> Any:
         order: list[torch.fx.Node] = []
@@ -119,24 +128,13 @@ class PositionValues:
         if _is_arange_of_tokens(node):
             return index
 
-        def resolve(argument: Any) -> Any:
-            if isinstance(argument, torch.fx.Node):
-                return self._cache[argument, positions, double]
-            if isinstance(argument, list | tuple):
-                return type(argument)(resolve(a) for a in argument)
-            if isinstance(argument, torch.device):
-                return torch.device("cpu")
-            if double and argument in (torch.float32, torch.float16, torch.bfloat16):
-                return torch.float64
-            return argument
+        def value(operand: torch.fx.Node) -> Any:
+            return self._cache[operand, positions, double]
 
-        arguments = [resolve(a) for a in node.args]
-        keywords = {k: resolve(v) for k, v in node.kwargs.items()}
+        arguments = _resolve(list(node.args), value, double)
         if is_slice_by_tokens(node):
             return torch.index_select(arguments[0], arguments[1] if len(arguments) > 1 else 0, index)
-        if isinstance(node.target, torch._ops.HigherOrderOperator):
-            return self._call_wrapped(arguments, double)
-        return node.target(*arguments, **keywords)  # type: ignore[operator]  # a call_function node
+        return node.target(*arguments, **_resolve(dict(node.kwargs), value, double))  # type: ignore[operator]
 
     def _placeholder(self, node: torch.fx.Node, positions: torch.Tensor, double: bool) -> torch.Tensor:
         kind, key = self._exported.sources[node.name]
@@ -146,46 +144,38 @@ class PositionValues:
         if tensor.is_meta:
             where = location(next(iter(node.users), node))
             raise UnsupportedOps(
-                [UnsupportedOp("constant tensor", key, where.layer, where.source, "its value is not known when traced")]
+                [
+                    UnsupportedOp(
+                        "constant tensor",
+                        key,
+                        where.layer,
+                        where.source,
+                        "its value is not known when traced",
+                    )
+                ]
             )
         return tensor.double() if double and tensor.is_floating_point() else tensor
 
-    def _call_wrapped(self, arguments: list[Any], double: bool) -> Any:
-        """A region under `no_grad`: (enabled, submodule, *operands)."""
-        position = next(i for i, a in enumerate(arguments) if isinstance(a, torch.fx.GraphModule))
-        module, operands = arguments[position], arguments[position + 1 :]
-        env: dict[torch.fx.Node, Any] = {}
-        inputs = iter(operands)
-        result = None
-        for node in module.graph.nodes:
-            if node.op == "placeholder":
-                env[node] = next(inputs)
-                continue
 
-            def resolve(argument: Any) -> Any:
-                if isinstance(argument, torch.fx.Node):
-                    return env[argument]  # noqa: B023 - called at once
-                if isinstance(argument, list | tuple):
-                    return type(argument)(resolve(a) for a in argument)  # noqa: B023
-                if isinstance(argument, torch.device):
-                    return torch.device("cpu")
-                if double and argument in (torch.float32, torch.float16, torch.bfloat16):
-                    return torch.float64
-                return argument
-
-            if node.op == "output":
-                result = resolve(node.args[0])
-            elif node.op == "get_attr":
-                env[node] = getattr(module, str(node.target))
-            elif "_assert" in str(node.target):
-                env[node] = None
-            else:
-                env[node] = node.target(*map(resolve, node.args), **{k: resolve(v) for k, v in node.kwargs.items()})  # type: ignore[operator]
-        return result
+def _resolve(argument: Any, value: Callable[[torch.fx.Node], Any], double: bool) -> Any:
+    """An argument of a traced call, values in place of nodes: on the CPU, floats in float64 if `double`."""
+    if isinstance(argument, torch.fx.Node):
+        return value(argument)
+    if isinstance(argument, dict):
+        return {k: _resolve(v, value, double) for k, v in argument.items()}
+    if isinstance(argument, list | tuple):
+        return type(argument)(_resolve(a, value, double) for a in argument)
+    if isinstance(argument, torch.device):
+        return torch.device("cpu")
+    if double and argument in (torch.float32, torch.float16, torch.bfloat16):
+        return torch.float64
+    return argument
 
 
 def _is_size(node: torch.fx.Node) -> bool:
-    return node.op == "call_function" and isinstance(node.meta.get("val"), int | float | torch.SymInt | torch.SymFloat)
+    return node.op == "call_function" and isinstance(
+        node.meta.get("val"), int | float | torch.SymInt | torch.SymFloat
+    )
 
 
 def _is_token_size(node: torch.fx.Node) -> bool:
@@ -201,7 +191,7 @@ def _is_arange_of_tokens(node: torch.fx.Node) -> bool:
     end = numbers[0] if len(numbers) == 1 else numbers[1]
     start = 0 if len(numbers) == 1 else numbers[0]
     step = numbers[2] if len(numbers) > 2 else 1
-    return isinstance(end, torch.fx.Node) and _is_token_size(end) and start == 0 and step == 1
+    return isinstance(end, torch.fx.Node) and _is_token_size(end) and (start, step) == (0, 1)
 
 
 def is_slice_by_tokens(node: torch.fx.Node) -> bool:
@@ -209,7 +199,6 @@ def is_slice_by_tokens(node: torch.fx.Node) -> bool:
     if node.op != "call_function" or not str(node.target).startswith("aten.slice"):
         return False
     start, end = (*node.args[2:4], None, None)[:2]
-    return start in (0, None) and isinstance(end, torch.fx.Node) and _is_token_size(end) and len(node.args) < 5
-
-
-
+    return (
+        start in (0, None) and isinstance(end, torch.fx.Node) and _is_token_size(end) and len(node.args) < 5
+    )

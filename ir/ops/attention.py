@@ -1,7 +1,8 @@
 """Rotary embedding, attention, and its form over explicit KV state.
 
 Every token of a step carries its own `positions[t]` (from 0) and, once state is explicit, `slots[t]` (which
-sequence it belongs to). So prefill, chunked prefill, and decode of sequences of different lengths are one graph.
+sequence it belongs to). So prefill, chunked prefill, and decode of sequences of different lengths are one
+graph.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import sympy
 
 from cosyn.ir.dtype import DType
 from cosyn.ir.graph import KVState
+from cosyn.ir.node import NoAttrs
 from cosyn.ir.ops.op import Array, Kind, Op, OpError
 from cosyn.ir.ops.row import quantize_rows
-from cosyn.ir.node import NoAttrs
 from cosyn.ir.types import PAST, STATE_TYPE, Dim, TensorType
 
 
@@ -24,8 +25,9 @@ from cosyn.ir.types import PAST, STATE_TYPE, Dim, TensorType
 class RopeAttrs:
     """How pairs of a head are rotated.
 
-    `rotary_dim` leading elements of each head turn, the rest pass through. `interleaved` pairs (0, 1), (2, 3), …;
-    otherwise element i pairs with i + rotary_dim / 2. `scale` multiplies cosine and sine (YaRN's attention factor).
+    `rotary_dim` leading elements of each head turn, the rest pass through. `interleaved` pairs (0, 1), (2,
+    3), …; otherwise element i pairs with i + rotary_dim / 2. `scale` multiplies cosine and sine (YaRN's
+    attention factor).
     """
 
     rotary_dim: int
@@ -37,8 +39,8 @@ class RopeAttrs:
 class AttentionAttrs:
     """The attention pattern and arithmetic of one layer.
 
-    `scale` multiplies q·k. A token at position p sees positions j ≤ p, and where `window` is set only
-    j > p - window or j < sinks. `softcap` c replaces a score s by c · tanh(s / c). `alibi` adds slope[h] · (j - p);
+    `scale` multiplies q·k. A token at position p sees positions j ≤ p, and where `window` is set only j > p -
+    window or j < sinks. `softcap` c replaces a score s by c · tanh(s / c). `alibi` adds slope[h] · (j - p);
     its slopes are the operand after the fixed ones. `mask_block` b > 0 makes the next operand a block mask
     u8[n_heads, rows, rows]: block (p // b, j // b) is visible where it is not 0.
     """
@@ -57,7 +59,9 @@ class AttentionAttrs:
 
 
 class KVCache:
-    """Reference state of one layer: k and v as written (quantized where the state says so), by slot and position."""
+    """Reference state of one layer: k and v as written (quantized where the state says so), by slot and
+    position.
+    """
 
     def __init__(self, state: KVState) -> None:
         self.state = state
@@ -70,7 +74,8 @@ class KVCache:
     def _stored(self, x: Array) -> Array:
         if self.state.dtype is DType.I8:
             codes, scales = quantize_rows(NoAttrs(), x)
-            return codes.astype(x.dtype) * scales.astype(x.dtype)
+            result: Array = codes.astype(x.dtype) * scales.astype(x.dtype)
+            return result
         if self.state.dtype in (DType.F16, DType.BF16):
             return x.astype(self.state.dtype.numpy).astype(x.dtype)
         return x
@@ -90,9 +95,15 @@ def visible(attrs: AttentionAttrs, position: int) -> Array:
 
 
 def attend_token(
-    attrs: AttentionAttrs, q: Array, k: Array, v: Array, position: int, positions: Array, extra: Sequence[Array]
+    attrs: AttentionAttrs,
+    q: Array,
+    k: Array,
+    v: Array,
+    position: int,
+    positions: Array,
+    extra: Sequence[Array],
 ) -> Array:
-    """Attention of one token: q `[h, d]` over k `[n, h_kv, d]`, v `[n, h_kv, dv]` at `positions` → `[h, dv]`."""
+    """Attention of one token: q `[h, d]` over k `[n, h_kv, d]`, v `[n, h_kv, dv]` at `positions`."""
     group = q.shape[0] // k.shape[1]
     k, v = np.repeat(k, group, 1), np.repeat(v, group, 1)
     scores = np.einsum("hd,nhd->hn", q, k) * q.dtype.type(attrs.scale)
@@ -108,7 +119,8 @@ def attend_token(
     total = e.sum(-1, keepdims=True)
     # A row whose every block is masked attends to nothing: zero, not NaN.
     p = np.divide(e, total, out=np.zeros_like(e), where=total > 0)
-    return np.einsum("hn,nhd->hd", p, v).astype(q.dtype)
+    result: Array = np.einsum("hn,nhd->hd", p, v).astype(q.dtype)
+    return result
 
 
 def attention(attrs: AttentionAttrs, q: Array, k: Array, v: Array, positions: Array, *extra: Array) -> Array:
@@ -159,17 +171,24 @@ def rope(attrs: RopeAttrs, x: Array, positions: Array, inv_freq: Array) -> Array
 def _infer_rope(attrs: RopeAttrs, types: Sequence[TensorType]) -> tuple[TensorType, ...]:
     x, positions, inv_freq = types
     if x.rank != 3 or positions.shape != x.shape[:1] or inv_freq.shape != (attrs.rotary_dim // 2,):
-        raise OpError(f"rope needs x [t, h, d], positions [t], inv_freq [{attrs.rotary_dim // 2}], found {x}, {positions}, {inv_freq}")
+        raise OpError(
+            f"rope needs x [t, h, d], positions [t], inv_freq [{attrs.rotary_dim // 2}], "
+            f"found {x}, {positions}, {inv_freq}"
+        )
     if not isinstance(x.shape[2], int) or attrs.rotary_dim > x.shape[2]:
         raise OpError(f"rotary_dim {attrs.rotary_dim} exceeds the head of {x}")
     return (TensorType(x.shape, x.dtype),)
 
 
-def _check_heads(q: TensorType, n_kv_heads: Dim, types: Sequence[TensorType], attrs: AttentionAttrs, fixed: int) -> None:
+def _check_heads(
+    q: TensorType, n_kv_heads: Dim, types: Sequence[TensorType], attrs: AttentionAttrs, fixed: int
+) -> None:
     if q.rank != 3 or not isinstance(q.shape[1], int) or q.shape[1] % n_kv_heads:
         raise OpError(f"attention needs q [t, h, d] with h a multiple of {n_kv_heads} KV heads, found {q}")
     if len(types) != fixed + attrs.extra_operands:
-        raise OpError(f"attention with {attrs} needs {fixed + attrs.extra_operands} operands, found {len(types)}")
+        raise OpError(
+            f"attention with {attrs} needs {fixed + attrs.extra_operands} operands, found {len(types)}"
+        )
 
 
 def _infer_attention(attrs: AttentionAttrs, types: Sequence[TensorType]) -> tuple[TensorType, ...]:
@@ -194,7 +213,9 @@ def _infer_append(_attrs: NoAttrs, types: Sequence[TensorType]) -> tuple[TensorT
     if state != STATE_TYPE or k.rank != 3 or v.rank != 3 or v.shape[:2] != k.shape[:2]:
         raise OpError(f"kv_append needs a state, k [t, h, d] and v [t, h, dv], found {state}, {k}, {v}")
     if positions.shape != tokens or slots.shape != tokens:
-        raise OpError(f"kv_append needs a position and a slot for each row of {k}, found {positions}, {slots}")
+        raise OpError(
+            f"kv_append needs a position and a slot for each row of {k}, found {positions}, {slots}"
+        )
     return (STATE_TYPE,)
 
 
@@ -220,8 +241,8 @@ OPS = (
        lambda attrs, t, r: r[0].elements * 4, RopeAttrs),
     Op("attention", "q, k, v, positions: attention among the tokens of one sequence", Kind.ATTENTION, (4, 6),
        _infer_attention, attention, _attend_ops, AttentionAttrs),
-    Op("kv_append", "state, k, v, positions, slots: the state with the step's keys and values", Kind.ATTENTION, (5, 5),
-       _infer_append, kv_append, lambda _a, _t, _r: 0),
+    Op("kv_append", "state, k, v, positions, slots: the state with the step's keys and values",
+       Kind.ATTENTION, (5, 5), _infer_append, kv_append, lambda _a, _t, _r: 0),
     Op("attend", "q, state, positions, slots: attention over the cached positions of each token's slot",
        Kind.ATTENTION, (4, 6), _infer_attend, attend, _attend_ops, AttendAttrs),
 )  # fmt: skip

@@ -35,7 +35,8 @@ def _infer_linear(_attrs: NoAttrs, types: Sequence[TensorType]) -> tuple[TensorT
 def linear(_attrs: NoAttrs, x: Array, weight: Array, bias: Array | None = None) -> Array:
     """x · weightᵀ + bias."""
     y = x @ weight.astype(x.dtype, copy=False).T
-    return y if bias is None else y + bias.astype(x.dtype)
+    result: Array = y if bias is None else y + bias.astype(x.dtype)
+    return result
 
 
 def _linear_ops(_attrs: NoAttrs, operands: Sequence[TensorType], results: Sequence[TensorType]) -> Dim:
@@ -51,11 +52,14 @@ def _infer_linear_i8(_attrs: NoAttrs, types: Sequence[TensorType]) -> tuple[Tens
     return (TensorType(out.shape, DType.F32),)
 
 
-def linear_i8(_attrs: NoAttrs, codes: Array, scales: Array, weight: Array, bias: Array | None = None) -> Array:
+def linear_i8(
+    _attrs: NoAttrs, codes: Array, scales: Array, weight: Array, bias: Array | None = None
+) -> Array:
     """(codes · weightᵀ) · scales + bias: what a dot product of INT8 codes, exact in INT32, stands for."""
     dtype = compute_dtype(scales, weight)
     y = (codes.astype(dtype) @ weight.astype(dtype).T) * scales
-    return y if bias is None else y + bias.astype(dtype)
+    result: Array = y if bias is None else y + bias.astype(dtype)
+    return result
 
 
 def _infer_matmul(_attrs: NoAttrs, types: Sequence[TensorType]) -> tuple[TensorType, ...]:
@@ -95,7 +99,10 @@ def _infer_moe(attrs: MoeAttrs, types: Sequence[TensorType]) -> tuple[TensorType
     if attrs.activation not in UNARY:
         raise OpError(f"unknown activation {attrs.activation!r}; known: {sorted(UNARY)}")
     if up.rank != 3 or down.rank != 3 or up.shape[2] != x.shape[-1] or down.shape[1] != x.shape[-1]:
-        raise OpError(f"moe needs up [experts, n, {x.shape[-1]}] and down [experts, {x.shape[-1]}, m], found {up}, {down}")
+        raise OpError(
+            f"moe needs up [experts, n, {x.shape[-1]}] and down [experts, {x.shape[-1]}, m], "
+            f"found {up}, {down}"
+        )
     inner = up.shape[1] // 2 if attrs.gated else up.shape[1]
     if inner != down.shape[2] or up.shape[0] != down.shape[0]:
         raise OpError(f"moe's up {up} and down {down} do not fit together")
@@ -108,7 +115,9 @@ def moe(
     attrs: MoeAttrs, x: Array, weights: Array, ids: Array, up: Array, down: Array,
     up_bias: Array | None = None, down_bias: Array | None = None,
 ) -> Array:  # fmt: skip
-    """Σₖ weights[t, k] · downₑ · (act(gateₑ x) ⊙ upₑ x) with e = ids[t, k]; `up` holds gate rows, then up rows."""
+    """Σₖ weights[t, k] · downₑ · (act(gateₑ x) ⊙ upₑ x) with e = ids[t, k]; `up` holds gate rows, then up
+    rows.
+    """
     act = UNARY[attrs.activation][1]
     y = np.zeros_like(x)
     for expert in np.unique(ids):
@@ -139,7 +148,9 @@ def _moe_read(_attrs: MoeAttrs, operands: Sequence[TensorType], _results: Sequen
     ids, up = operands[2:4]
     experts = up.shape[0]
     whole = sum((t.nbytes for t in operands[3:]), start=0)
-    return sum((t.nbytes for t in operands[:3]), start=0) + sympy.Min(experts, ids.elements) * (whole // experts)
+    return sum((t.nbytes for t in operands[:3]), start=0) + sympy.Min(experts, ids.elements) * (
+        whole // experts
+    )
 
 
 def _gather_read(_attrs: NoAttrs, operands: Sequence[TensorType], results: Sequence[TensorType]) -> Dim:
@@ -166,6 +177,6 @@ OPS = (
     Op("take_columns", "for each row, the columns with the given numbers", Kind.GATHER, (2, 2),
        _infer_take_columns, lambda _attrs, x, columns: np.take_along_axis(x, columns, -1), _none,
        read=_gather_read),
-    Op("moe", "mixture of experts: x, routing weights, expert ids, up [e, 2n, d], down [e, d, n], optional biases",
+    Op("moe", "mixture of experts: x, weights, expert ids, up [e, 2n, d], down [e, d, n], optional biases",
        Kind.LINEAR, (5, 7), _infer_moe, moe, _moe_ops, MoeAttrs, _moe_read),
 )  # fmt: skip

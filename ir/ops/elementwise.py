@@ -23,13 +23,15 @@ def sigmoid(x: Array) -> Array:
 
 def gelu(x: Array) -> Array:
     """x · Φ(x), by the error function."""
-    return (0.5 * x * (1 + erf(x * np.sqrt(0.5).astype(x.dtype)))).astype(x.dtype)
+    result: Array = (0.5 * x * (1 + erf(x * np.sqrt(0.5).astype(x.dtype)))).astype(x.dtype)
+    return result
 
 
 def gelu_tanh(x: Array) -> Array:
     """The tanh approximation of GELU (Hendrycks & Gimpel 2016, section 2)."""
     inner = np.sqrt(2 / np.pi).astype(x.dtype) * (x + x.dtype.type(0.044715) * x**3)
-    return (0.5 * x * (1 + np.tanh(inner))).astype(x.dtype)
+    result: Array = (0.5 * x * (1 + np.tanh(inner))).astype(x.dtype)
+    return result
 
 
 UNARY: dict[str, tuple[str, Callable[[Array], Array]]] = {
@@ -49,7 +51,7 @@ UNARY: dict[str, tuple[str, Callable[[Array], Array]]] = {
     "gelu_tanh": ("GELU by its tanh approximation", gelu_tanh),
     "relu": ("max(x, 0)", lambda x: np.maximum(x, 0)),
 }
-"""Name → (formula, meaning) of the ops with one operand. Those that are activations are valid names in `moe`."""
+"""Name → (formula, meaning) of the ops with one operand; `moe` takes any of them as its activation."""
 
 BINARY: dict[str, tuple[str, Callable[[Array, Array], Array]]] = {
     "add": ("a + b", np.add),

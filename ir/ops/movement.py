@@ -85,9 +85,15 @@ def _slice(attrs: SliceAttrs, x: Array) -> Array:
 
 def _infer_concat(attrs: AxisAttrs, types: Sequence[TensorType]) -> tuple[TensorType, ...]:
     axis, first = attrs.axis, types[0]
+    if not 0 <= axis < first.rank:
+        raise OpError(f"axis {axis} is outside {first}")
     for t in types:
         others = [d for i, d in enumerate(t.shape) if i != axis]
-        if t.dtype != first.dtype or others != [d for i, d in enumerate(first.shape) if i != axis]:
+        if (
+            t.dtype != first.dtype
+            or t.rank != first.rank
+            or others != [d for i, d in enumerate(first.shape) if i != axis]
+        ):
             raise OpError(f"cannot join {t} to {first} along axis {axis}")
     shape = list(first.shape)
     shape[axis] = sum((t.shape[axis] for t in types), start=0)
@@ -96,7 +102,7 @@ def _infer_concat(attrs: AxisAttrs, types: Sequence[TensorType]) -> tuple[Tensor
 
 def _infer_expand(attrs: ReshapeAttrs, types: Sequence[TensorType]) -> tuple[TensorType, ...]:
     shape = (1,) * (len(attrs.shape) - types[0].rank) + types[0].shape
-    if any(a not in (1, b) for a, b in zip(shape, attrs.shape, strict=True)):
+    if len(shape) > len(attrs.shape) or any(a not in (1, b) for a, b in zip(shape, attrs.shape, strict=True)):
         raise OpError(f"cannot expand {types[0]} to {attrs.shape}")
     return (TensorType(attrs.shape, types[0].dtype),)
 
@@ -115,7 +121,7 @@ OPS = (
     Op("transpose", "axes permuted", Kind.MOVEMENT, (1, 1),
        _infer_transpose, lambda attrs, x: x.transpose(attrs.perm), _no_ops, TransposeAttrs),
     Op("slice", "a strided range along one axis", Kind.MOVEMENT, (1, 1),
-       _infer_slice, _slice, _no_ops, SliceAttrs),
+       _infer_slice, _slice, _no_ops, SliceAttrs, read=lambda _attrs, _operands, r: r[0].nbytes),
     Op("concat", "operands joined along one axis", Kind.MOVEMENT, (1, 4096),
        _infer_concat, lambda attrs, *xs: np.concatenate(xs, attrs.axis), _no_ops, AxisAttrs),
     Op("expand", "broadcast to a shape", Kind.MOVEMENT, (1, 1),

@@ -46,9 +46,9 @@ class Op:
     """One op of the IR.
 
     `infer(attrs, types)` gives the result types or raises OpError. `reference(attrs, *operands)` is the one
-    meaning of the op, on numpy arrays of any float width; it returns one array, or a tuple for several results.
-    `ops(attrs, operand_types, result_types)` counts arithmetic. `read` counts the bytes read, for an op that does
-    not read each operand once.
+    meaning of the op, on numpy arrays of any float width; it returns one array, or a tuple for several
+    results. `ops(attrs, operand_types, result_types)` counts arithmetic. `read` counts the bytes read, for an
+    op that does not read each operand once.
     """
 
     name: str

@@ -43,7 +43,8 @@ def _infer_norm(_attrs: NormAttrs, types: Sequence[TensorType]) -> tuple[TensorT
 def rms_norm(attrs: NormAttrs, x: Array, weight: Array | None = None) -> Array:
     """x / √(mean(x²) + eps) · weight."""
     y = x / np.sqrt(np.mean(x * x, -1, keepdims=True) + x.dtype.type(attrs.eps))
-    return y if weight is None else y * weight.astype(x.dtype)
+    result: Array = y if weight is None else y * weight.astype(x.dtype)
+    return result
 
 
 def layer_norm(attrs: NormAttrs, x: Array, weight: Array | None = None, bias: Array | None = None) -> Array:
@@ -52,13 +53,15 @@ def layer_norm(attrs: NormAttrs, x: Array, weight: Array | None = None, bias: Ar
     y = centred / np.sqrt(np.mean(centred * centred, -1, keepdims=True) + x.dtype.type(attrs.eps))
     if weight is not None:
         y = y * weight.astype(x.dtype)
-    return y if bias is None else y + bias.astype(x.dtype)
+    result: Array = y if bias is None else y + bias.astype(x.dtype)
+    return result
 
 
 def softmax(_attrs: NoAttrs, x: Array) -> Array:
     """e^(x - max) over its sum, along the last axis."""
     e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
+    result: Array = e / e.sum(-1, keepdims=True)
+    return result
 
 
 def _reduced(_attrs: NoAttrs, types: Sequence[TensorType]) -> tuple[TensorType, ...]:
@@ -85,7 +88,9 @@ def _infer_quantize(_attrs: NoAttrs, types: Sequence[TensorType]) -> tuple[Tenso
 
 
 def quantize_rows(_attrs: NoAttrs, x: Array) -> tuple[Array, Array]:
-    """Codes round(x / scale) (ties to even) in -127..127 and scale = max|x| / 127 of each row; a zero row has scale 0."""
+    """Codes round(x / scale) (ties to even) in -127..127 and scale = max|x| / 127 of each row; a zero row has
+    scale 0.
+    """
     scale = np.abs(x).max(-1, keepdims=True) / x.dtype.type(127)
     inverse = np.where(scale > 0, 1 / np.where(scale > 0, scale, 1), 0)
     return np.clip(np.rint(x * inverse), -127, 127).astype(np.int8), scale

@@ -1,4 +1,4 @@
-"""A checkpoint under the names of the model's parameters, with tensors joined where the model keeps them fused."""
+"""A checkpoint under the names of the model's parameters; tensors that the model keeps fused are joined."""
 
 from __future__ import annotations
 
@@ -27,12 +27,16 @@ class TensorParts:
     @property
     def single(self) -> str | None:
         """The checkpoint name where the parameter is one tensor as it is."""
-        return self.groups[0][0] if len(self.groups) == 1 and len(self.groups[0]) == 1 and not self.stacked else None
+        return (
+            self.groups[0][0]
+            if len(self.groups) == 1 and len(self.groups[0]) == 1 and not self.stacked
+            else None
+        )
 
 
 @dataclass(frozen=True)
 class NamedWeights:
-    """A weight store whose keys are parameter names. The first `load` of a tensor checks that it is finite."""
+    """A weight store by parameter names. The first `load` of a tensor checks that it is finite."""
 
     checkpoint: WeightStore
     parts: Mapping[str, TensorParts]
@@ -61,10 +65,8 @@ class NamedWeights:
 
     def load(self, key: str) -> Array:
         parts = self._parts(key)
-        if parts.single:
-            array = self.checkpoint.load(parts.single)
-        else:
-            array = self._joined(parts, self.type(key))
+        whole = parts.single
+        array = self.checkpoint.load(whole) if whole else self._joined(parts, self.type(key))
         if key not in self._checked:
             check_finite(key, array)
             self._checked.add(key)

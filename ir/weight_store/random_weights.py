@@ -21,7 +21,8 @@ _PIECE = 1 << 22
 class RandomWeights:
     """A weight store of normal numbers, made when loaded.
 
-    Matrices and biases are N(0, `deviation`²); vectors named `…weight` (the scales of norms) are 1 + N(0, deviation²).
+    Matrices and biases are N(0, `deviation`²); vectors named `…weight`, which are the scales of norms, are
+    1 + N(0, deviation²).
     """
 
     types: Mapping[str, TensorType]
@@ -53,7 +54,7 @@ class RandomWeights:
 
 @lru_cache(maxsize=8)
 def _quantiles(deviation: float, mean: float) -> Array:
-    """Equally likely values of the normal distribution: sixteen random bits pick one, far faster than sampling."""
+    """Equally likely values of the normal distribution, one for each sixteen random bits: fast to draw."""
     probability = (np.arange(_LEVELS) + 0.5) / _LEVELS
     values: Array = ndtri(probability) * deviation + mean
     return values

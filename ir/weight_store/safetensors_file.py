@@ -35,7 +35,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class SafetensorsFile:
-    """A weight store over one file. Opening reads the header and checks that every tensor lies within the file."""
+    """A weight store over one file. The header is read once; every tensor must lie within the file."""
 
     path: Path
 
@@ -62,7 +62,8 @@ class SafetensorsFile:
 
     def _damaged(self, reason: str) -> WeightError:
         return WeightError(
-            f"{self.path.name} is not a whole safetensors file: {reason}. Download or copy it again ({self.path})"
+            f"{self.path.name} is not a whole safetensors file: {reason}. "
+            f"Download or copy it again ({self.path})"
         )
 
     @cached_property
@@ -87,7 +88,9 @@ class SafetensorsFile:
         entry, declared = self._entry(key), self.type(key)
         expected = int(declared.nbytes)
         if entry.stop - entry.start != expected:
-            raise self._damaged(f"tensor {key} takes {entry.stop - entry.start} bytes where {declared} needs {expected}")
+            raise self._damaged(
+                f"tensor {key} takes {entry.stop - entry.start} bytes where {declared} needs {expected}"
+            )
         flat: Array = self._bytes[entry.start : entry.stop].view(declared.dtype.numpy)
         return flat.reshape(entry.shape)
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from cosyn.cli import main
+
+PYDOC_LLAMA = Path(__file__).parents[2] / "examples" / "models" / "pydoc-llama"
 
 
 @dataclass(frozen=True)
@@ -43,3 +48,38 @@ def cosyn(capsys: pytest.CaptureFixture[str]) -> Cosyn:
         return Outcome(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def artifact(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The model of the examples, compiled in float32 once for all test processes."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own if worker_id == "master" else own.parent
+    folder = shared / "pydoc-llama-fp32"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            words = ["compile", str(PYDOC_LLAMA), "--recipe", "fp32", "-o", str(folder), "--quiet"]
+            assert main(words) == 0
+    return folder
+
+
+@pytest.fixture
+def copied_artifact(artifact: Path, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    return Path(shutil.copytree(artifact, tmp_path / "artifact"))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face folder of a two-layer Llama with random weights, without a tokenizer."""
+    from tests.architectures import save_folder
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_folder("llama", folder)
+    return folder
+
+
+@pytest.fixture
+def copied_model(tiny_model: Path, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    return Path(shutil.copytree(tiny_model, tmp_path / "model"))

@@ -22,9 +22,13 @@ def test_steps_are_lines_with_times_on_stderr(capsys) -> None:
 
 
 def test_a_failed_step_is_named(capsys) -> None:
-    with pytest.raises(ValueError, match="no"), Console().steps() as steps:
-        steps.step(1, 9, "import")
-        raise ValueError("no")
+    def work() -> None:
+        with Console().steps() as steps:
+            steps.step(1, 9, "import")
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        work()
     assert capsys.readouterr().err.rstrip().endswith("stopped here")
 
 

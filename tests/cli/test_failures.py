@@ -20,7 +20,11 @@ from cosyn.errors import CommandError, describe
         (PermissionError(errno.EACCES, "Permission denied", "out"), "out: Permission denied", 1),
         (FileNotFoundError(errno.ENOENT, "No such file", "t.txt"), "t.txt: no such file or folder", 2),
         (MemoryError(), "not enough memory", 1),
-        (ModuleNotFoundError("No module named 'torch'", name="torch"), "this needs the Python package torch", 1),
+        (
+            ModuleNotFoundError("No module named 'torch'", name="torch"),
+            "this needs the Python package torch",
+            1,
+        ),
         (ZeroDivisionError("division by zero"), "internal fault: ZeroDivisionError: division by zero", 1),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import tvm
@@ -21,7 +21,9 @@ Array = np.ndarray
 AttendBuilder = Callable[..., tuple[tirx.PrimFunc, Callable[[s_tir.Schedule], None]]]
 
 
-def compile_cpu(func: tirx.PrimFunc, schedule: Callable[[s_tir.Schedule], None] | None) -> Callable[..., None]:
+def compile_cpu(
+    func: tirx.PrimFunc, schedule: Callable[[s_tir.Schedule], None] | None
+) -> Callable[..., None]:
     """A callable of the function on this machine; unscheduled where `schedule` is None."""
     sch = s_tir.Schedule(tvm.IRModule({"main": func}))
     if schedule is not None:
@@ -29,14 +31,14 @@ def compile_cpu(func: tirx.PrimFunc, schedule: Callable[[s_tir.Schedule], None] 
     return tvm.compile(sch.mod, TARGET)["main"]
 
 
-@lru_cache(maxsize=None)
+@cache
 def compiled_append(state: KVState) -> Callable[..., None]:
     return compile_cpu(kv_append_prim_func(state), schedule_kv_append_cpu)
 
 
 @dataclass
 class Rig:
-    """A KV state in kernels and in the reference, fed with the same tokens; `run` is the kernel under test."""
+    """A KV state in kernels and in the reference, fed with the same tokens; `run`: kernel under test."""
 
     attrs: AttendAttrs
     state: KVState
@@ -64,9 +66,11 @@ class Rig:
         self.rng = np.random.default_rng(self.seed)
 
     def step(self, counts: Sequence[tuple[int, int]]) -> tuple[Array, Array]:
-        """Process `count` next tokens of each `(slot, count)`; the kernel's output and the reference's in f64."""
+        """Process `count` next tokens of each `(slot, count)`; the kernel's output and the reference's."""
         slots = np.concatenate([np.full(n, slot, np.int32) for slot, n in counts])
-        positions = np.concatenate([np.arange(self.lengths[s], self.lengths[s] + n, dtype=np.int32) for s, n in counts])
+        positions = np.concatenate(
+            [np.arange(self.lengths[s], self.lengths[s] + n, dtype=np.int32) for s, n in counts]
+        )
         for slot, n in counts:
             self.lengths[slot] += n
         seq, s = len(slots), self.state
@@ -85,7 +89,9 @@ class Rig:
         out = tvm.runtime.tensor(np.full((*q.shape[:2], self.state.v_dim), np.nan, np.float32))
         inputs = map(tvm.runtime.tensor, (positions, slots, *self.extra))
         self.run(tvm.runtime.tensor(q), *self.buffers, *inputs, out)
-        return out.numpy(), attend(self.attrs, q.astype(np.float64), self.cache, positions, slots, *self.extra)
+        return out.numpy(), attend(
+            self.attrs, q.astype(np.float64), self.cache, positions, slots, *self.extra
+        )
 
 
 def error(got: Array, want: Array) -> float:

@@ -1,7 +1,7 @@
 """attend: attention of every token over the cached positions of its slot, one instance per (token, head).
 
-This form is target neutral: GPUs bind its loops to threads, and unscheduled it is the numeric check of all others.
-CPUs run the tiled form in `attend_tile.py`.
+This form is target neutral: GPUs bind its loops to threads, and unscheduled it is the numeric check of the
+others. CPUs run the form in `attend_cpu.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cosyn.ir.ops.attention import AttentionAttrs
 BLOCK = "attend"
 """Name of the only block: one instance per (token, head)."""
 LOWEST = -1e30
-"""Stands for minus infinity as the first maximum: exp(score - LOWEST) never occurs, exp(LOWEST - score) is 0."""
+"""The maximum before any score; e^(LOWEST - score) is 0 for every score that occurs."""
 
 
 def attend_prim_func(
@@ -43,7 +43,8 @@ def attend_prim_func(
                 token = T.axis.spatial(tokens, t, dtype="int64")
                 head = T.axis.spatial(i64(n_heads), h, dtype="int64")
                 extra = [whole(b) for b in (args.slopes, args.mask) if b is not None]
-                T.reads(args.q[token, head, 0 : state.head_dim], *args.cache.regions, args.positions[token], args.slots[token], *extra)
+                q = args.q[token, head, 0 : state.head_dim]
+                T.reads(q, *args.cache.regions, args.positions[token], args.slots[token], *extra)
                 T.writes(args.out[token, head, 0 : state.v_dim])
                 _attend_one(args, token, head)
         return builder.get()
@@ -68,7 +69,8 @@ def _attend_one(args: AttendArgs, token: Expr, head: Expr) -> None:
         row = (slot, kv_head, T.bind(cache.index(j)))
         T.buffer_store(score, f32(0), [0])
         with T.serial(i64(0), i64(state.head_dim)) as i:
-            T.buffer_store(score, score[0] + args.q[token, head, i] * cache.k[(*row, i)].astype("float32"), [0])
+            key = cache.k[(*row, i)].astype("float32")
+            T.buffer_store(score, score[0] + args.q[token, head, i] * key, [0])
         scaled = score[0] * f32(attrs.scale)
         if cache.k_scales is not None:
             scaled = scaled * cache.k_scales[row]
@@ -88,13 +90,14 @@ def _attend_one(args: AttendArgs, token: Expr, head: Expr) -> None:
 
     for begin, end in visible_ranges(attrs, position, position):
         _for_visible(args, head, position, begin, end, read)
+    # A token that saw nothing has total 0 and gets zeros.
+    inverse = T.bind(tirx.Select(total[0] > 0, f32(1) / tirx.Select(total[0] > 0, total[0], f32(1)), f32(0)))
     with T.serial(i64(0), i64(state.v_dim)) as i:
-        seen = total[0] > 0
-        T.buffer_store(args.out, tirx.Select(seen, acc[i] / tirx.Select(seen, total[0], f32(1)), f32(0)), [token, head, i])
+        T.buffer_store(args.out, acc[i] * inverse, [token, head, i])
 
 
 def visible_ranges(attrs: AttentionAttrs, first: Expr, last: Expr) -> list[tuple[Expr, Expr]]:
-    """Half-open ranges that hold every position seen by tokens at `first` … `last`: the sinks, then the window."""
+    """Half-open ranges of every position that tokens at `first` … `last` see: the sinks, then the window."""
     end = last + 1
     if attrs.window is None:
         return [(i64(0), end)]
@@ -111,13 +114,24 @@ def _for_visible(
         with T.serial(begin, end) as j:
             read(j)
         return
-    size = i64(args.attrs.mask_block)
-    with T.serial(tirx.truncdiv(begin, size), tirx.truncdiv(end + size - 1, size)) as block:
-        with T.If(args.mask[head, tirx.truncdiv(position, size), block] != tirx.const(0, "uint8")):
-            with T.Then():
-                low = T.bind(tirx.max(begin, block * size))
-                with T.serial(low, tirx.min(end, block * size + size)) as j:
-                    read(j)
+    row = tirx.truncdiv(position, i64(args.attrs.mask_block))
+    with T.serial(*blocks(args.attrs.mask_block, begin, end)) as block:
+        visible = args.mask[head, row, block] != tirx.const(0, "uint8")
+        with T.If(visible), T.Then():
+            low, high = within_block(args.attrs.mask_block, block, begin, end)
+            with T.serial(low, high) as j:
+                read(j)
+
+
+def blocks(size: int, begin: Expr, end: Expr) -> tuple[Expr, Expr]:
+    """The half-open range of blocks of `size` positions that hold positions `begin` … `end`."""
+    return tirx.truncdiv(begin, i64(size)), tirx.truncdiv(end + i64(size - 1), i64(size))
+
+
+def within_block(size: int, block: Expr, begin: Expr, end: Expr) -> tuple[Expr, Expr]:
+    """The positions of `begin` … `end` that lie in `block`. Emits statements."""
+    first = block * i64(size)
+    return T.bind(tirx.max(begin, first)), T.bind(tirx.min(end, first + i64(size)))
 
 
 def schedule_attend_cpu(sch: s_tir.Schedule, func_name: str = "main") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
@@ -15,8 +16,8 @@ from cosyn.ir.ops.attention import AttentionAttrs
 STATE_DTYPES = {DType.F32: "float32", DType.F16: "float16", DType.I8: "int8"}
 """Element types that a KV state may have, and TVM's names for them."""
 
-Expr = tirx.Expr
-Buffer = tirx.Buffer
+Expr = Any  # TVM's expressions and buffers overload the operators; it carries no types that say so
+Buffer = Any
 
 
 def i64(value: int) -> Expr:
@@ -30,7 +31,7 @@ def f32(value: float) -> Expr:
 
 
 def argument(name: str, shape: tuple[Expr | int, ...], dtype: str) -> Buffer:
-    """Declare the next argument of the function being built: a dense buffer, possibly a view into an arena."""
+    """Declare the next argument of the function being built: a dense buffer, maybe a view into an arena."""
     handle = T.arg(name, T.handle())
     dims = tuple(i64(d) if isinstance(d, int) else d for d in shape)
     # offset_factor makes the kernel add the view's element offset, which it otherwise demands to be zero.
@@ -46,7 +47,7 @@ def whole(buffer: Buffer) -> object:
 
 @dataclass(frozen=True)
 class CacheBuffers:
-    """Buffers of one KV state: `k`, `v` [slots, n_kv_heads, capacity, d], scales [slots, n_kv_heads, capacity] if i8."""
+    """Buffers of one KV state: k, v [slots, n_kv_heads, capacity, d]; i8: scales, without the last axis."""
 
     state: KVState
     capacity: Expr
@@ -70,7 +71,7 @@ class CacheBuffers:
 
 
 def declare_cache(state: KVState) -> CacheBuffers:
-    """Declare the buffers of a KV state as the next arguments; ValueError for an element type without kernels."""
+    """Declare the buffers of a KV state as the next arguments; ValueError for a type without kernels."""
     if state.dtype not in STATE_DTYPES:
         known = ", ".join(d.value for d in STATE_DTYPES)
         raise ValueError(f"KV state {state.name} has type {state.dtype.value}; kernels exist for {known}")
@@ -108,7 +109,8 @@ class AttendArgs:
 def check_attend(attrs: AttentionAttrs, state: KVState, n_heads: int) -> None:
     """Refuse heads that do not divide and windows that the state does not hold; ValueError."""
     if n_heads % state.n_kv_heads:
-        raise ValueError(f"{n_heads} heads are not a multiple of the {state.n_kv_heads} KV heads of {state.name}")
+        kv_heads = f"the {state.n_kv_heads} KV heads of {state.name}"
+        raise ValueError(f"{n_heads} heads are not a multiple of {kv_heads}")
     if state.window and (attrs.window is None or attrs.window > state.window or attrs.sinks > state.sinks):
         raise ValueError(
             f"KV state {state.name} keeps a window of {state.window} and {state.sinks} sinks, "

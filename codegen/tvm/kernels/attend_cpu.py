@@ -1,8 +1,9 @@
 """attend for CPUs: tiles of (token, head) rows that share one KV head, each row a vector lane.
 
 A task is one KV head and a tile of consecutive tokens. Within it, the longest runs of tokens of one slot at
-consecutive positions are attended together, so a key read from the cache serves the whole run and its query group.
-Scores, maxima and sums are vectors over rows: no reduction across lanes, no transposed keys.
+consecutive positions are attended together, so that a key read from the cache serves the whole run and its
+query group: `attend_tile.py`, with rows in vector lanes. Tokens on their own, as in decode, have too few rows
+for that and go through `attend_single.py`, with the elements of a head in the lanes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,13 @@ from cosyn.ir.ops.attention import AttentionAttrs
 
 
 def attend_cpu_prim_func(
-    attrs: AttentionAttrs, state: KVState, n_heads: int, *, lanes: int = 16, seq: int | None = None, name: str = BLOCK
+    attrs: AttentionAttrs,
+    state: KVState,
+    n_heads: int,
+    *,
+    lanes: int = 16,
+    seq: int | None = None,
+    name: str = BLOCK,
 ) -> tirx.PrimFunc:
     """Same meaning and arguments as `attend_prim_func`; `lanes` f32 values fit a vector register.
 
@@ -75,7 +82,7 @@ def _run_emitter(args: AttendArgs, kv_head: Expr, size: int, lanes: int) -> Call
 
 
 def _for_runs(args: AttendArgs, start: Expr, size: int, attend: Callable[[Expr, Expr], None]) -> None:
-    """Emit `attend(first, count)` for each run of one slot and consecutive positions in the tile at `start`."""
+    """Emit `attend(first, count)` for each run of one slot and consecutive positions in a tile."""
     if size == 1:
         attend(start, i64(1))
         return
@@ -91,7 +98,6 @@ def _for_runs(args: AttendArgs, start: Expr, size: int, attend: Callable[[Expr, 
     with T.serial(start, end) as token:
         T.buffer_store(count, count[0] + 1, [0])
         following = tirx.min(token + 1, args.seq - 1)
-        with T.If(tirx.any(token + 1 == end, tirx.Not(follows(following)))):
-            with T.Then():
-                attend(T.bind(token + 1 - count[0]), T.bind(count[0]))
-                T.buffer_store(count, i64(0), [0])
+        with T.If(tirx.any(token + 1 == end, tirx.Not(follows(following)))), T.Then():
+            attend(T.bind(token + 1 - count[0]), T.bind(count[0]))
+            T.buffer_store(count, i64(0), [0])

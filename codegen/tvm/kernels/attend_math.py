@@ -5,17 +5,20 @@ from __future__ import annotations
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-from cosyn.codegen.tvm.kernels.attend_args import Expr
+from cosyn.codegen.tvm.kernels.attend_args import Expr, f32
+from cosyn.codegen.tvm.kernels.attend_vector import splat, vector
 
 # ln 2 in two pieces: n · LN2_HIGH is exact for |n| < 2^11 (Cephes, expf.c).
 LN2_HIGH = 0.693359375
 LN2_LOW = -2.12194440e-4
 # (e^r - 1 - r) / r² on |r| ≤ ln 2 / 2, highest power first (Cephes, expf.c).
-COEFFICIENTS = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+COEFFICIENTS = (
+    1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1,
+)  # fmt: skip
 
 
 def _splat(value: float, lanes: int) -> Expr:
-    return tirx.Broadcast(tirx.FloatImm("float32", value), lanes) if lanes > 1 else tirx.FloatImm("float32", value)
+    return splat(f32(value), lanes)
 
 
 def _reduce(x: Expr, lanes: int) -> tuple[Expr, Expr]:
@@ -25,9 +28,9 @@ def _reduce(x: Expr, lanes: int) -> tuple[Expr, Expr]:
     polynomial = _splat(COEFFICIENTS[0], lanes)
     for c in COEFFICIENTS[1:]:
         polynomial = polynomial * r + _splat(c, lanes)
-    kind = f"int32x{lanes}" if lanes > 1 else "int32"
+    kind = vector("int32", lanes)
     bits = (n.astype(kind) + tirx.const(127, kind)) << tirx.const(23, kind)
-    return tirx.reinterpret(f"float32x{lanes}" if lanes > 1 else "float32", bits), T.bind(polynomial * r * r + r)
+    return tirx.reinterpret(vector("float32", lanes), bits), T.bind(polynomial * r * r + r)
 
 
 def exp_nonpositive(x: Expr, lanes: int) -> Expr:

@@ -1,7 +1,7 @@
 """Attention of one token: the query heads of one KV head, elements of a head in vector lanes.
 
 Decode reads every key and value once and uses it for few rows, too few to fill a vector with rows as
-`attend_tile.py` does. Here a row of the cache is converted once and multiplied with each query head of the group.
+`attend_tile.py` does. Here a row of the cache is converted once and multiplied with each query head.
 """
 
 from __future__ import annotations
@@ -11,10 +11,19 @@ import math
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-from cosyn.codegen.tvm.kernels.attend import LOWEST, visible_ranges
+from cosyn.codegen.tvm.kernels.attend import LOWEST, blocks, visible_ranges, within_block
 from cosyn.codegen.tvm.kernels.attend_args import AttendArgs, Buffer, Expr, f32, i64
 from cosyn.codegen.tvm.kernels.attend_math import exp_nonpositive, tanh
-from cosyn.codegen.tvm.kernels.attend_vector import HIDDEN, fold, load, local, splat, store, transposed_sums, vector
+from cosyn.codegen.tvm.kernels.attend_vector import (
+    HIDDEN,
+    fold,
+    load,
+    local,
+    splat,
+    store,
+    transposed_sums,
+    vector,
+)
 
 CHUNK = 64
 """Positions scored before the running maximum is updated."""
@@ -23,8 +32,8 @@ CHUNK = 64
 class SingleToken:
     """Emits attention for single tokens.
 
-    Holds the scratch buffers: scaled q [group, head_dim], products [group, lanes, lanes] of which each row sums to
-    a score, scores [group, CHUNK], result [group, v_dim].
+    Holds the scratch buffers: scaled q [group, head_dim], products [group, lanes, lanes] whose rows sum to
+    scores, scores [group, CHUNK], result [group, v_dim].
     """
 
     def __init__(self, args: AttendArgs, kv_head: Expr, lanes: int) -> None:
@@ -51,20 +60,19 @@ class SingleToken:
         position = T.bind(args.positions[token].astype("int64"))
         self._begin(token)
         for begin, end in visible_ranges(attrs, position, position):
-            if not attrs.mask_block:
+            if args.mask is None:
                 self._pieces(slot, position, begin, end)
                 continue
-            size = i64(attrs.mask_block)
-            with T.serial(tirx.truncdiv(begin, size), tirx.truncdiv(end + size - 1, size)) as block:
-                self._mask_heads(tirx.truncdiv(position, size), block)
+            row = tirx.truncdiv(position, i64(attrs.mask_block))
+            with T.serial(*blocks(attrs.mask_block, begin, end)) as block:
+                self._mask_heads(args.mask, row, block)
                 with T.If(self.any[0] != 0), T.Then():
-                    start = T.bind(tirx.max(begin, block * size))
-                    self._pieces(slot, position, start, T.bind(tirx.min(end, block * size + size)))
+                    self._pieces(slot, position, *within_block(attrs.mask_block, block, begin, end))
         self._finish(token)
 
     def _begin(self, token: Expr) -> None:
         args, state = self.args, self.args.cache.state
-        for g in range(args.group):
+        with T.serial(i64(0), i64(args.group)) as g:
             T.buffer_store(self.top, f32(LOWEST), [g])
             store(self.total, splat(f32(0), self.lanes), g, 0)
         with T.grid(i64(args.group), i64(state.head_dim // self.k_lanes)) as (g, i):
@@ -73,11 +81,11 @@ class SingleToken:
         with T.grid(i64(args.group), i64(state.v_dim // self.v_lanes)) as (g, i):
             store(self.result, splat(f32(0), self.v_lanes), g, i * self.v_lanes)
 
-    def _mask_heads(self, row: Expr, block: Expr) -> None:
+    def _mask_heads(self, mask: Buffer, row: Expr, block: Expr) -> None:
         """Emit which heads see `block`, and whether any does."""
         T.buffer_store(self.any, tirx.const(0, "int32"), [0])
         with T.serial(i64(0), i64(self.args.group)) as g:
-            bit = T.bind(self.args.mask[self.kv_head * i64(self.args.group) + g, row, block].astype("int32"))
+            bit = T.bind(mask[self.kv_head * i64(self.args.group) + g, row, block].astype("int32"))
             T.buffer_store(self.sees, bit, [g])
             T.buffer_store(self.any, tirx.bitwise_or(self.any[0], bit), [0])
 
@@ -97,7 +105,7 @@ class SingleToken:
             self._chunks(slot, position, start, base, T.bind(tirx.Select(turned, total - straight, straight)))
 
     def _chunks(self, slot: Expr, position: Expr, begin: Expr, base: Expr, length: Expr) -> None:
-        """Emit the online softmax over `length` positions from `begin`, which lie from `base` on in the cache."""
+        """Emit the online softmax over `length` positions from `begin`, cached from `base` on."""
         cache, chunks = self.args.cache, tirx.truncdiv(length + i64(CHUNK - 1), i64(CHUNK))
         with T.serial(i64(0), chunks) as chunk:
             done = T.bind(chunk * i64(CHUNK))
@@ -111,7 +119,7 @@ class SingleToken:
                 with T.If(count < i64(CHUNK)), T.Then():
                     self._hide(count)
             self._copy_scales(cache.v_scales, at, count)
-            for g in range(self.args.group):
+            with T.serial(i64(0), i64(self.args.group)) as g:
                 self._weigh(g)
             self._accumulate(at, count)
 
@@ -124,7 +132,7 @@ class SingleToken:
             T.buffer_store(self.scales, source[slot, head, index + j], [j])
 
     def _score(self, at: tuple[Expr, Expr, Expr], away: Expr, count: Expr) -> None:
-        """Emit scores[g, j] = q[g] · k[j], with scale, softcap and ALiBi; `away`: first position minus the token's."""
+        """Emit scores[g, j] = q[g] · k[j], after softcap and ALiBi; `away`: first position - own."""
         args, lanes = self.args, self.k_lanes
         slot, head, index = at
         spots = range(0, args.cache.state.head_dim, lanes)
@@ -133,25 +141,30 @@ class SingleToken:
             with T.serial(i64(0), i64(lanes)) as j:
                 # Past the end of the chunk the last row again; its score is hidden later.
                 row = T.bind(index + tirx.min(first + j, count - 1))
-                key = [T.bind(load(args.cache.k, lanes, slot, head, row, i).astype(vector("float32", lanes))) for i in spots]
-                for g in range(args.group):
+                key = [
+                    T.bind(load(args.cache.k, lanes, slot, head, row, i).astype(vector("float32", lanes)))
+                    for i in spots
+                ]
+                with T.serial(i64(0), i64(args.group)) as g:
                     product = key[0] * load(self.q, lanes, g, 0)
                     for i, x in zip(spots[1:], key[1:], strict=True):
                         product = product + x * load(self.q, lanes, g, i)
                     store(self.products, product, g, j, 0)
-            for g in range(args.group):
+            with T.serial(i64(0), i64(args.group)) as g:
                 s = transposed_sums([T.bind(load(self.products, lanes, g, j, 0)) for j in range(lanes)])
                 if args.cache.k_scales is not None:
                     s = s * load(self.scales, lanes, first)
                 store(self.scores, self._shape_score(T.bind(s), g, away + first), g, first)
 
-    def _shape_score(self, score: Expr, g: int, away: Expr) -> Expr:
+    def _shape_score(self, score: Expr, g: Expr, away: Expr) -> Expr:
         """The score vector with softcap and ALiBi applied."""
         attrs, lanes = self.args.attrs, self.k_lanes
         if attrs.softcap is not None:
-            score = tanh(T.bind(score * splat(f32(1 / attrs.softcap), lanes)), lanes) * splat(f32(attrs.softcap), lanes)
-        if attrs.alibi:
-            slope = self.args.slopes[self.kv_head * i64(self.args.group) + g]
+            score = tanh(T.bind(score * splat(f32(1 / attrs.softcap), lanes)), lanes) * splat(
+                f32(attrs.softcap), lanes
+            )
+        if self.args.slopes is not None:
+            slope = T.bind(self.args.slopes[self.kv_head * i64(self.args.group) + g])
             away = away.astype("int32")
             distance = tirx.Ramp(away, tirx.const(1, "int32"), lanes) if lanes > 1 else away
             score = score + splat(slope, lanes) * distance.astype(vector("float32", lanes))
@@ -166,14 +179,14 @@ class SingleToken:
             index = tirx.Ramp(first, tirx.const(1, "int32"), lanes) if lanes > 1 else first
             # TVM cannot bind a vector of booleans to a name.
             inside = index < splat(count.astype("int32"), lanes)
-            for g in range(self.args.group):
+            with T.serial(i64(0), i64(self.args.group)) as g:
                 score = tirx.Select(inside, load(self.scores, lanes, g, part * i64(lanes)), hidden)
                 if self.args.attrs.mask_block:
                     score = tirx.Select(splat(self.sees[g], lanes) != splat(zero, lanes), score, hidden)
                 store(self.scores, score, g, part * i64(lanes))
 
-    def _weigh(self, g: int) -> None:
-        """Emit scores → weights e^(score - maximum), times the scale of the value row that each will multiply."""
+    def _weigh(self, g: Expr) -> None:
+        """Emit scores → weights e^(score - maximum), times the scales of the value rows."""
         lanes = self.lanes
         spots = range(0, CHUNK, lanes)
         scores = [T.bind(load(self.scores, lanes, g, j)) for j in spots]
@@ -195,32 +208,44 @@ class SingleToken:
         store(self.total, total, g, 0)
 
     def _accumulate(self, at: tuple[Expr, Expr, Expr], count: Expr) -> None:
-        """Emit result[g] = result[g] · shrink[g] + Σ weights[g, j] · v[j], a block of accumulators at a time."""
-        lanes, (slot, head, index) = self.v_lanes, at
+        """Emit result[g] = result[g] · shrink[g] + Σ weights[g, j] · v[j], some accumulators at a time."""
+        lanes = self.v_lanes
         parts = self.args.cache.state.v_dim // lanes
         wide = max(n for n in range(1, self.registers + 1) if parts % n == 0)
-        heads = max(1, self.registers // wide)
+        heads = min(max(1, self.registers // wide), self.args.group)
         with T.serial(i64(0), i64(parts // wide)) as part:
             offset = T.bind(part * i64(wide * lanes))
-            for g0 in range(0, self.args.group, heads):
-                spots = [(g, c) for g in range(g0, min(g0 + heads, self.args.group)) for c in range(wide)]
-                for n, (g, c) in enumerate(spots):
-                    kept = load(self.result, lanes, g, offset + c * lanes) * splat(self.shrink[g], lanes)
-                    store(self.sums, kept, n * lanes)
-                with T.serial(i64(0), count) as j:
-                    row = (slot, head, T.bind(index + j))
-                    values = [load(self.args.cache.v, lanes, *row, offset + c * lanes) for c in range(wide)]
-                    values = [T.bind(v.astype(vector("float32", lanes))) for v in values]
-                    for n, (g, c) in enumerate(spots):
-                        weight = splat(self.scores[g, j], lanes)
-                        store(self.sums, load(self.sums, lanes, n * lanes) + weight * values[c], n * lanes)
-                for n, (g, c) in enumerate(spots):
-                    store(self.result, load(self.sums, lanes, n * lanes), g, offset + c * lanes)
+            with T.serial(i64(0), i64(self.args.group // heads)) as block:
+                self._accumulate_block(at, count, T.bind(block * i64(heads)), heads, offset, wide)
+            if rest := self.args.group % heads:
+                self._accumulate_block(at, count, i64(self.args.group - rest), rest, offset, wide)
+
+    def _accumulate_block(
+        self, at: tuple[Expr, Expr, Expr], count: Expr, first: Expr, heads: int, offset: Expr, wide: int
+    ) -> None:
+        """Emit `_accumulate` for `heads` heads from `first` and `wide` vectors from element `offset`."""
+        lanes, (slot, head, index) = self.v_lanes, at
+        spots = [(n * lanes, first + n // wide, n % wide) for n in range(heads * wide)]
+        for spot, g, c in spots:
+            kept = load(self.result, lanes, g, offset + c * lanes) * splat(self.shrink[g], lanes)
+            store(self.sums, kept, spot)
+        with T.serial(i64(0), count) as j:
+            row = (slot, head, T.bind(index + j))
+            values = [load(self.args.cache.v, lanes, *row, offset + c * lanes) for c in range(wide)]
+            values = [T.bind(v.astype(vector("float32", lanes))) for v in values]
+            for spot, g, c in spots:
+                store(
+                    self.sums,
+                    load(self.sums, lanes, spot) + splat(self.scores[g, j], lanes) * values[c],
+                    spot,
+                )
+        for spot, g, c in spots:
+            store(self.result, load(self.sums, lanes, spot), g, offset + c * lanes)
 
     def _finish(self, token: Expr) -> None:
         """Emit out = result / total; zeros for a head that saw nothing."""
         args, lanes = self.args, self.v_lanes
-        for g in range(args.group):
+        with T.serial(i64(0), i64(args.group)) as g:
             total = T.bind(fold(T.bind(load(self.total, self.lanes, g, 0)), self.lanes, lambda a, b: a + b))
             inverse = T.bind(tirx.Select(total > 0, f32(1) / tirx.Select(total > 0, total, f32(1)), f32(0)))
             with T.serial(i64(0), i64(args.cache.state.v_dim // lanes)) as i:

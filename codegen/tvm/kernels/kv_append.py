@@ -18,9 +18,9 @@ BLOCK = "kv_append"
 def kv_append_prim_func(state: KVState, *, seq: int | None = None, name: str = BLOCK) -> tirx.PrimFunc:
     """The append to `state`, unscheduled and target neutral.
 
-    Arguments: the state (k, v [, k_scales, v_scales]), k f32[seq, n_kv_heads, head_dim], v f32[seq, n_kv_heads,
-    v_dim], positions i32[seq], slots i32[seq]. INT8 rows are quantized as `quantize_rows` does. `seq` fixes the
-    number of tokens. ValueError for a state type without kernels.
+    Arguments: the state (k, v [, k_scales, v_scales]), k f32[seq, n_kv_heads, head_dim],
+    v f32[seq, n_kv_heads, v_dim], positions i32[seq], slots i32[seq]. INT8 rows are quantized as
+    `quantize_rows` does. `seq` fixes the number of tokens. ValueError for a state type without kernels.
     """
     tokens = i64(seq) if seq is not None else tirx.Var("seq", "int64")
     heads = i64(state.n_kv_heads)
@@ -36,7 +36,8 @@ def kv_append_prim_func(state: KVState, *, seq: int | None = None, name: str = B
             with T.grid(tokens, heads) as (t, h), T.sblock(BLOCK):
                 token = T.axis.spatial(tokens, t, dtype="int64")
                 head = T.axis.spatial(heads, h, dtype="int64")
-                T.reads(k[token, head, 0 : state.head_dim], v[token, head, 0 : state.v_dim], positions[token], slots[token])
+                rows = k[token, head, 0 : state.head_dim], v[token, head, 0 : state.v_dim]
+                T.reads(*rows, positions[token], slots[token])
                 T.writes(*cache.regions)
                 position = T.bind(positions[token].astype("int64"))
                 row = (T.bind(slots[token].astype("int64")), head, T.bind(cache.index(position)))
@@ -46,7 +47,12 @@ def kv_append_prim_func(state: KVState, *, seq: int | None = None, name: str = B
 
 
 def _write_row(
-    source: Buffer, at: tuple[Expr, Expr], target: Buffer, scales: Buffer | None, row: tuple[Expr, ...], width: int
+    source: Buffer,
+    at: tuple[Expr, ...],
+    target: Buffer,
+    scales: Buffer | None,
+    row: tuple[Expr, ...],
+    width: int,
 ) -> None:
     """Emit the copy of one head of one token, converted to the type of the state."""
     if scales is None:

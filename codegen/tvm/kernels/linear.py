@@ -14,7 +14,7 @@ from typing import Any, Literal
 from tvm import te, tirx
 
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
-from cosyn.codegen.tvm.kernels.packed_weight import PackedWeight, f32, i64
+from cosyn.codegen.tvm.kernels.packed_weight import MANTISSA_BITS, PackedWeight, above_one, code_in_word, f32, i64
 
 Expr = Any  # TVM's expressions overload the operators; its stubs do not say so
 Form = Literal["neutral", "cpu"]
@@ -150,27 +150,50 @@ def _grouped(x: te.Tensor, weight: PackedWeight, tile: int) -> te.Tensor:
         lambda s, g: te.sum(x(s, g * size + j).astype(dtype), axis=j),
         name="linear_xsum",
     )
-    code = weight.code if integer else weight.code_above_one
-    i = _axis(size, "i")
-    part = te.compute(
-        (padded, i64(layout.padded_n), i64(groups)),
-        lambda s, n, g: te.sum(
-            x(row(s), g * size + i).astype(dtype) * code((), n, g * size + i), axis=i
-        ),
-        name="linear_part",
-    )
+    part = _partial_sums(x, weight, padded, row)
     g = _axis(groups, "g")
 
     def scaled(s: Expr, n: Expr) -> Expr:
         at = tirx.floordiv(g, per_group)
         sum_x, zero, scale = sums(row(s), g), weight.zero((), n, at, dtype), weight.scale((), n, at)
         if integer:
-            exact = part(s, n, g) - zero * sum_x
+            exact = part(s, g, n) - zero * sum_x
             return scale * exact.astype("float32")
         # part holds Σ x · (1 + code / 2^bits).
         unit = f32(2.0 ** weight.bits)
-        return scale * (part(s, n, g) * unit - sum_x * (zero + unit))
+        return scale * (part(s, g, n) * unit - sum_x * (zero + unit))
 
     return te.compute(
         (padded, i64(layout.padded_n)), lambda s, n: te.sum(scaled(s, n), axis=g), name="linear_acc"
     )
+
+
+def _partial_sums(x: te.Tensor, weight: PackedWeight, padded: Expr, row: Any) -> te.Tensor:
+    """`[rows, chunks, n]`: Σ x · code (int8 x), or Σ x · (1 + code / 2^bits)."""
+    layout, size, bits = weight.layout, weight.layout.chunk, weight.bits
+    shape = (padded, i64(layout.k // size), i64(layout.padded_n))
+    integer = x.dtype == "int8"
+    dtype = "int32" if integer else "float32"
+    if not layout.whole_words:
+        code = weight.code if integer else weight.code_above_one
+        i = _axis(size, "i")
+
+        def at(s: Expr, g: Expr, n: Expr) -> Expr:
+            return te.sum(x(row(s), g * size + i).astype(dtype) * code((), n, g * size + i), axis=i)
+
+        return te.compute(shape, at, name="linear_part")
+    words = size // layout.step
+    word, byte = _axis(words, "word"), _axis(4, "byte")
+    quarter = _axis(layout.step // 4, "quarter") if layout.step > 4 else None
+    axes = [a for a in (word, quarter, byte) if a is not None]
+
+    def in_words(s: Expr, g: Expr, n: Expr) -> Expr:
+        stored = weight.word((), n, g * words + word)
+        if integer:
+            code = code_in_word(stored, quarter, byte, bits)
+        else:
+            code = above_one(code_in_word(stored, quarter, byte, bits, MANTISSA_BITS - bits))
+        element = byte if quarter is None else quarter * 4 + byte
+        return te.sum(x(row(s), g * size + word * layout.step + element).astype(dtype) * code, axis=axes)
+
+    return te.compute(shape, in_words, name="linear_part")

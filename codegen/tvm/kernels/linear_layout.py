@@ -108,6 +108,11 @@ class PackedLayout:
         return step if self.group % step == 0 else 1
 
     @property
+    def whole_words(self) -> bool:
+        """Whether a scale group is a whole number of words of the only plane: what dot-product code asks for."""
+        return len(self.planes) == 1 and self.group % self.planes[0].per_word == 0
+
+    @property
     def chunk(self) -> int:
         """Columns whose products are summed before they are scaled.
 

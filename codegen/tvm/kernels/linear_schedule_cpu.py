@@ -12,13 +12,15 @@ from typing import Any
 from tvm import s_tir
 from tvm.target import Target
 
-from cosyn.codegen.tvm.cpu_target import vector_lanes
+from cosyn.codegen.tvm.cpu_target import has_vnni, vector_lanes
+from cosyn.codegen.tvm.kernels.dot_vnni import vnni_dot
 from cosyn.codegen.tvm.kernels.linear import row_tile
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
 
 Block = Any
 Loop = Any
 
+_VNNI_LANES = 16
 _TILE_VECTORS = {16: 2, 8: 1, 4: 2}
 """Vectors beside each other in a tile of 8 rows, by lanes: accumulators take half of the registers (32, 16, 32)."""
 
@@ -48,14 +50,19 @@ def schedule_linear(schedule: s_tir.Schedule, layout: PackedLayout, seq: int | N
     if "linear_weight" in stages:
         _schedule_weight(schedule, stages["linear_weight"], words[-1], lanes)
     decompose = [(acc, words[0])]
+    vnni = layout.activation == "int8" and layout.whole_words and has_vnni(target) and lanes == _VNNI_LANES
     if "linear_part" in stages:
-        decompose.append(_schedule_part(schedule, stages["linear_part"], reduction, layout, lanes))
+        part, dot, word = _schedule_part(schedule, stages["linear_part"], reduction, layout, lanes, vnni)
+        decompose.append((part, word))
     _registers(schedule, m, u, v)
-    for loop in words[1:]:
-        schedule.unroll(loop)
+    if len(words) > 1:
+        schedule.unroll(words[-1])
     schedule.parallel(block)
     for stage, loop in reversed(decompose):
-        schedule.decompose_reduction(stage, loop)
+        init = schedule.decompose_reduction(stage, loop)
+        schedule.vectorize(schedule.get_loops(init)[-1])
+    if vnni:
+        schedule.tensorize(dot, vnni_dot(layout.planes[0].bits))
 
 
 def _stage_names(schedule: s_tir.Schedule) -> list[str]:
@@ -106,18 +113,31 @@ def _schedule_weight(schedule: s_tir.Schedule, weight: Block, element: Loop, lan
 
 
 def _schedule_part(
-    schedule: s_tir.Schedule, part: Block, group: Loop, layout: PackedLayout, lanes: int
-) -> tuple[Block, Loop]:
-    """Sums over one scale group in registers; the block and the loop at which it is initialised."""
+    schedule: s_tir.Schedule, part: Block, group: Loop, layout: PackedLayout, lanes: int, dot: bool
+) -> tuple[Block, Loop, Loop]:
+    """Sums over one scale group in registers: the block, its loop over lanes, the loop at which it starts at 0.
+
+    `dot` leaves the loops over lanes and the elements of a word for a dot-product instruction.
+    """
     schedule.compute_at(part, group, preserve_unit_loops=True)
     schedule.set_scope(part, 0, "local")
-    *_, m, rows, _group, j = schedule.get_loops(part)
-    word, element = schedule.split(j, [None, layout.step])
+    if layout.whole_words:
+        m, _group, rows, word, *elements = schedule.get_loops(part)[-6 if layout.step > 4 else -5 :]
+        if dot:
+            u, v = schedule.split(rows, [None, lanes])
+            schedule.reorder(word, m, u, v, *elements)
+            schedule.unroll(m)
+            schedule.unroll(u)
+            return part, v, word
+        element = schedule.fuse(*elements)
+    else:
+        *_, m, _group, rows, j = schedule.get_loops(part)
+        word, element = schedule.split(j, [None, layout.step])
     u, v = schedule.split(rows, [None, lanes])
     schedule.reorder(word, element, m, u, v)
     schedule.unroll(element)
     _registers(schedule, m, u, v)
-    return part, word
+    return part, v, word
 
 
 def _vectorize_epilogue(schedule: s_tir.Schedule, block: Block, lanes: int) -> None:

@@ -12,7 +12,7 @@ from cosyn.ir.dtype import DType
 
 Expr = Any  # TVM's expressions overload the operators; its stubs do not say so
 
-_MANTISSA_BITS = 23
+MANTISSA_BITS = 23
 _ONE_BITS = 0x3F800000
 
 
@@ -60,9 +60,12 @@ class PackedWeight:
         return total
 
     def code_above_one(self, lead: Sequence[Expr], row: Expr, k: Expr) -> Expr:
-        """1 + code / 2^bits as f32: the code is placed in the top of the mantissa, no conversion needed."""
-        bits = self.code(lead, row, k, _MANTISSA_BITS - self.bits) | _i32(_ONE_BITS)
-        return tirx.reinterpret("float32", bits)
+        """1 + code / 2^bits as f32."""
+        return above_one(self.code(lead, row, k, MANTISSA_BITS - self.bits))
+
+    def word(self, lead: Sequence[Expr], row: Expr, index: Expr) -> Expr:
+        """Word `index` of a row, for codes of one plane."""
+        return self._at(f"codes{self.bits}", lead, row, index)
 
     def scale(self, lead: Sequence[Expr], row: Expr, group: Expr) -> Expr:
         """The scale as f32."""
@@ -93,6 +96,19 @@ class PackedWeight:
     def _at(self, name: str, lead: Sequence[Expr], row: Expr, column: Expr) -> Expr:
         block = self.layout.block
         return self._pieces[name](*lead, tirx.floordiv(row, block), column, tirx.floormod(row, block))
+
+
+def code_in_word(word: Expr, quarter: Expr | None, byte: Expr, bits: int, above: int = 0) -> Expr:
+    """The code of element `4 · quarter + byte` of a word, times 2^above; codes of 8 bits have no quarters."""
+    bit = byte.astype("int32") * 8
+    if quarter is not None:
+        bit = bit + quarter.astype("int32") * bits
+    return _shifted(word, bit, above) & _i32(((1 << bits) - 1) << above)
+
+
+def above_one(code: Expr) -> Expr:
+    """1 + code / 2^bits as f32, for a code that was placed in the top of the mantissa: no conversion needed."""
+    return tirx.reinterpret("float32", code | _i32(_ONE_BITS))
 
 
 def _i32(value: int) -> Expr:

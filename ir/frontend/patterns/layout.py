@@ -9,6 +9,19 @@ from cosyn.ir.node import Node
 from cosyn.ir.ops.movement import AxisAttrs, SliceAttrs, TransposeAttrs
 
 
+class MergeEqual:
+    """A rule: a node that computes what an earlier one does → that one. Make a new one for each rewrite."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[object, ...], str] = {}
+
+    def __call__(self, _builder: GraphBuilder, node: Node) -> str | None:
+        if len(node.types) > 1:
+            return None
+        first = self._first.setdefault((node.op, node.operands, node.attrs), node.ref)
+        return None if first == node.ref else first
+
+
 def merge_transposes(builder: GraphBuilder, node: Node) -> str | None:
     """transpose(transpose(x)) → one transpose, or x itself."""
     if not isinstance(node.attrs, TransposeAttrs):
@@ -67,7 +80,11 @@ def transpose_after_norm(builder: GraphBuilder, node: Node) -> str | None:
     if node.op not in ("rms_norm", "layer_norm"):
         return None
     inner = builder.producer(node.operands[0], "transpose")
-    if inner is None or not isinstance(inner.attrs, TransposeAttrs) or inner.attrs.perm[-1] != len(inner.attrs.perm) - 1:
+    if (
+        inner is None
+        or not isinstance(inner.attrs, TransposeAttrs)
+        or inner.attrs.perm[-1] != len(inner.attrs.perm) - 1
+    ):
         return None
     normed = builder.emit(node.op, [inner.operands[0], *node.operands[1:]], node.attrs)
     return builder.transpose(normed, inner.attrs.perm)
@@ -80,8 +97,31 @@ def transpose_after_slice(builder: GraphBuilder, node: Node) -> str | None:
     inner = builder.producer(node.operands[0], "transpose")
     if inner is None or not isinstance(inner.attrs, TransposeAttrs):
         return None
-    piece = builder.emit("slice", [inner.operands[0]], replace(node.attrs, axis=inner.attrs.perm[node.attrs.axis]))
+    piece = builder.emit(
+        "slice", [inner.operands[0]], replace(node.attrs, axis=inner.attrs.perm[node.attrs.axis])
+    )
     return builder.transpose(piece, inner.attrs.perm)
 
 
-RULES = (transpose_after_norm, transpose_after_slice, merge_transposes, transpose_to_reshape, merge_reshapes, concat_of_slices)
+def transpose_after_concat(builder: GraphBuilder, node: Node) -> str | None:
+    """concat(transpose(a), transpose(b), …) → transpose(concat(a, b, …)), where all move axes alike."""
+    if not isinstance(node.attrs, AxisAttrs) or node.op != "concat":
+        return None
+    pieces = [builder.producer(ref, "transpose") for ref in node.operands]
+    perms = {p.attrs.perm for p in pieces if p is not None and isinstance(p.attrs, TransposeAttrs)}
+    if None in pieces or len(perms) != 1:
+        return None
+    perm = perms.pop()
+    whole = builder.emit("concat", [p.operands[0] for p in pieces if p], AxisAttrs(perm[node.attrs.axis]))
+    return builder.transpose(whole, perm)
+
+
+RULES = (
+    transpose_after_concat,
+    transpose_after_norm,
+    transpose_after_slice,
+    merge_transposes,
+    transpose_to_reshape,
+    merge_reshapes,
+    concat_of_slices,
+)

@@ -53,7 +53,7 @@ def _inside_root(builder: GraphBuilder, ref: str, *, inverse: bool) -> str | Non
 
 
 def norm_affine(builder: GraphBuilder, node: Node) -> str | None:
-    """norm(x) · w → norm(x, w), and layer_norm(x, w) + b → layer_norm(x, w, b), for w and b made of weights."""
+    """norm(x) · w → norm(x, w), layer_norm(x, w) + b → layer_norm(x, w, b), for w and b made of weights."""
     if node.op not in ("mul", "add"):
         return None
     for norm_ref, vector in (node.operands, node.operands[::-1]):
@@ -69,7 +69,9 @@ def norm_affine(builder: GraphBuilder, node: Node) -> str | None:
 def _stored(builder: GraphBuilder, ref: str) -> str:
     """The weight itself where `ref` only widens it: norms convert their weights themselves."""
     cast = builder.producer(ref, "cast")
-    return cast.operands[0] if cast and builder.types[cast.operands[0]].dtype in (DType.F16, DType.BF16) else ref
+    return (
+        cast.operands[0] if cast and builder.types[cast.operands[0]].dtype in (DType.F16, DType.BF16) else ref
+    )
 
 
 def weights_only(builder: GraphBuilder, ref: str) -> bool:

@@ -1,8 +1,8 @@
 """Recognises rotary embeddings by what they compute, however the model spells them.
 
 A candidate is a region of the graph that is linear in one value x and has position-only factors. It is run on
-unit vectors at position 1, which gives the matrix that x is multiplied by: its entries tell which pairs turn and
-by which angle. It counts as rotary only if it then equals the `rope` op at many positions.
+unit vectors at position 1, which gives the matrix that x is multiplied by: its entries tell which pairs turn
+and by which angle. It counts as rotary only if it then equals the `rope` op at many positions.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class Rotation:
     frequencies: Array
 
 
-def recognise_rope(graph: Graph, positional: PositionValues, inputs: Mapping[str, PositionInput], max_seq: int) -> Graph:
+def recognise_rope(
+    graph: Graph, positional: PositionValues, inputs: Mapping[str, PositionInput], max_seq: int
+) -> Graph:
     """`graph` with every rotary region as transposes and a `rope` node, and its frequencies as weights.
 
     `inputs` maps the names of position-only graph inputs to traced nodes.
@@ -73,7 +75,12 @@ class _Fit:
     """Determines which rotation a region is, by running it."""
 
     def __init__(
-        self, graph: Graph, region: Region, positional: PositionValues, inputs: Mapping[str, PositionInput], probes: tuple[int, ...]
+        self,
+        graph: Graph,
+        region: Region,
+        positional: PositionValues,
+        inputs: Mapping[str, PositionInput],
+        probes: tuple[int, ...],
     ) -> None:
         self.region = region
         self.positional = positional
@@ -82,7 +89,10 @@ class _Fit:
         self.shape = graph.types[region.x].shape
         self.axis = sequence_axis(self.shape) or 0
         self.factors = {
-            r: graph.types[r] for n in region.nodes for r in n.operands if r.startswith("%") and not graph.producer(r)
+            r: graph.types[r]
+            for n in region.nodes
+            for r in n.operands
+            if r.startswith("%") and not graph.producer(r)
         }
 
     def rotation(self) -> Rotation | None:
@@ -143,7 +153,12 @@ class _Fit:
     def _agrees(self, candidate: Rotation, width: int) -> bool:
         rng = np.random.default_rng(0)
         x = rng.standard_normal((len(self.probes), self.heads, width))
-        expected = rope(candidate.attrs, x, np.asarray(self.probes), candidate.frequencies.astype(np.float32).astype(np.float64))
+        expected = rope(
+            candidate.attrs,
+            x,
+            np.asarray(self.probes),
+            candidate.frequencies.astype(np.float32).astype(np.float64),
+        )
         return bool(np.abs(self._run(x, self.probes) - expected).max() <= _TOLERANCE)
 
 
@@ -167,7 +182,6 @@ def _read(still: Array, turned: Array, interleaved: bool) -> Rotation | None:
 
 
 def _replace(graph: Graph, found: Mapping[str, tuple[Region, Rotation]], positional: PositionValues) -> Graph:
-    tables: dict[bytes, str] = {}
     weights = list(graph.weights)
     types = {ref: t for ref, t in graph.types.items() if not graph.producer(ref)}
     builder = GraphBuilder(types, (n.name for n in graph.nodes))
@@ -178,15 +192,11 @@ def _replace(graph: Graph, found: Mapping[str, tuple[Region, Rotation]], positio
             builder.append(replace(node, operands=tuple(renamed.get(r, r) for r in node.operands)))
             continue
         region, rotation = found[node.name]
-        key = tables.get(rotation.frequencies.tobytes())
-        if key is None:
-            key = "rope.inv_freq" + (f".{len(tables)}" if tables else "")
-            tables[rotation.frequencies.tobytes()] = key
-            positional.constants[key] = rotation.frequencies
-            declared = TensorType(rotation.frequencies.shape, DType.F32)
-            weights.append(Weight(key, declared, key))
-            builder.types[f"@{key}"] = declared
-        renamed[node.ref] = _emit(builder, renamed.get(region.x, region.x), rotation, f"@{key}")
+        table = positional.keep("rope.inv_freq", rotation.frequencies)
+        if f"@{table}" not in builder.types:
+            builder.types[f"@{table}"] = TensorType(rotation.frequencies.shape, DType.F32)
+            weights.append(Weight(table, builder.types[f"@{table}"], table))
+        renamed[node.ref] = _emit(builder, renamed.get(region.x, region.x), rotation, f"@{table}")
     outputs = tuple(renamed.get(r, r) for r in graph.outputs)
     return remove_dead(replace(graph, weights=tuple(weights), nodes=tuple(builder.nodes), outputs=outputs))
 

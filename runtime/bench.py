@@ -1,0 +1,143 @@
+"""Speed of an artifact on this machine, and how close decoding comes to what its memory can deliver.
+
+Decoding reads every weight and the cached context once for each token, so tokens per second times those bytes
+is the bandwidth that it achieves. `roofline_fraction` compares that with the bandwidth that a kernel reaches
+which does nothing but read, on the same threads.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cosyn.runtime.errors import RequestError
+from cosyn.runtime.kv_cache import bytes_read_per_token
+from cosyn.runtime.language_model import LanguageModel
+from cosyn.runtime.session import Session
+from cosyn.runtime.tensor_memory import HostBuffer, share
+from cosyn.runtime.vm_executor import VMExecutor
+
+_FIRST_BYTES = 256 << 20
+_MOST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Repeated measurements of a speed."""
+
+    median: float
+    low: float
+    high: float
+
+    @staticmethod
+    def of(values: Sequence[float]) -> Spread:
+        return Spread(statistics.median(values), min(values), max(values))
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillSpeed:
+    """Tokens per second while a prompt of `prompt_tokens` is processed."""
+
+    prompt_tokens: int
+    tokens_per_second: Spread
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeSpeed:
+    """Tokens per second of one sequence, after `context` cached tokens and over `new_tokens`.
+
+    `bytes_per_token` is at the middle of the run; `roofline_fraction` is None where no bandwidth was
+    measured.
+    """
+
+    context: int
+    new_tokens: int
+    tokens_per_second: Spread
+    bytes_per_token: int
+    roofline_fraction: float | None
+
+
+def read_bandwidth(executor: VMExecutor, *, repeats: int = 5) -> float:
+    """Bytes per second of the artifact's own reading kernel: the best of `repeats`, over memory beyond any
+    cache.
+
+    Uses 1 GiB, or 256 MiB where little memory is free. ArtifactError for an artifact without the kernel.
+    """
+    kernel = executor.library_function("read_bandwidth")
+    nbytes = _MOST_BYTES if _free_bytes() > 4 * _MOST_BYTES else _FIRST_BYTES
+    data = HostBuffer((nbytes // 4,), "f32")
+    # Untouched pages of zeros all share one physical page, which would be read from the cache.
+    data.array[...] = np.float32(1)
+    total = share(HostBuffer((1,), "f32").array)
+    kernel(data.tensor, total)
+    return nbytes / min(_seconds(lambda: kernel(data.tensor, total)) for _ in range(repeats))
+
+
+def measure_prefill(model: LanguageModel, prompt_tokens: int, *, repeats: int = 5) -> PrefillSpeed:
+    """Process a prompt of arbitrary tokens in an empty context, `repeats` times after one to warm up."""
+    session = _session(model, prompt_tokens)
+    prompt = _tokens(model, prompt_tokens)
+
+    def run() -> None:
+        session.clear()
+        session.advance({0: prompt})
+
+    run()
+    return PrefillSpeed(prompt_tokens, Spread.of([prompt_tokens / _seconds(run) for _ in range(repeats)]))
+
+
+def measure_decode(
+    model: LanguageModel, context: int, new_tokens: int, *, repeats: int = 5, bandwidth: float | None = None
+) -> DecodeSpeed:
+    """Decode `new_tokens` after `context` cached tokens, `repeats` times; `bandwidth` in bytes per second."""
+    tokens = _tokens(model, context + new_tokens)
+    session = _session(model, len(tokens))
+    speeds = []
+    for _ in range(1 + repeats):
+        missing = session.begin(0, tokens[: context + 1])[:-1]
+        if missing:
+            session.advance({0: missing})
+        started = time.perf_counter()
+        for token in tokens[context:]:
+            session.advance({0: [token]})
+        speeds.append(new_tokens / (time.perf_counter() - started))
+    # The first run warms up.
+    speed = Spread.of(speeds[1:])
+    manifest = model.manifest
+    cached = bytes_read_per_token(manifest.states, context + new_tokens // 2)
+    nbytes = manifest.weight_bytes_per_token + cached
+    fraction = None if bandwidth is None else nbytes * speed.median / bandwidth
+    return DecodeSpeed(context, new_tokens, speed, nbytes, fraction)
+
+
+def _session(model: LanguageModel, tokens: int) -> Session:
+    if tokens > model.executor.max_seq:
+        raise RequestError(
+            f"a measurement over {tokens} tokens exceeds the context of {model.executor.max_seq}",
+            "ask for fewer, or compile the model with a larger --max-seq",
+        )
+    return Session(model.executor, capacity=tokens)
+
+
+def _tokens(model: LanguageModel, count: int) -> list[int]:
+    vocab = model.executor.vocab_size
+    return [int(t) for t in np.random.default_rng(0).integers(0, vocab, count)]
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _free_bytes() -> int:
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.exists():
+        return 0
+    fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+    return int(fields["MemAvailable"].split()[0]) * 1024

@@ -1,0 +1,70 @@
+"""What the host's CPU is taken to be, on x86 and Arm, and what is refused for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import handmade
+import pytest
+
+from cosyn.runtime import host_cpu
+from cosyn.runtime.errors import HostError
+from cosyn.runtime.loader import open_artifact
+
+X86 = "".join(
+    f"processor\t: {cpu}\nmodel name\t: Big Chip\nphysical id\t: 0\ncore id\t\t: {cpu // 2}\n"
+    "flags\t\t: fpu avx2 fma\n\n"
+    for cpu in range(4)
+)
+ARM = (
+    "processor\t: 0\nFeatures\t: fp asimd asimddp i8mm\n\nprocessor\t: 1\nFeatures\t: fp asimd asimddp i8mm\n"
+)
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, text: str, cpus: set[int]) -> None:
+    monkeypatch.setattr(host_cpu, "cpuinfo", lambda: host_cpu.parse_cpuinfo(text) if text else ())
+    monkeypatch.setattr(host_cpu.os, "sched_getaffinity", lambda _: cpus)
+
+
+def test_x86(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, X86, {0, 1, 2, 3})
+    assert host_cpu.features() == {"fpu", "avx2", "fma"}
+    assert host_cpu.model_name() == "Big Chip"
+    assert (host_cpu.usable_cores(), host_cpu.physical_cores()) == (4, 2)
+
+
+def test_cores_that_the_process_may_not_use_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, X86, {1, 2, 3})
+    assert host_cpu.physical_cores() == 2
+    pretend(monkeypatch, X86, {2, 3})
+    assert host_cpu.physical_cores() == 1
+
+
+def test_arm(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, ARM, {0, 1})
+    assert "i8mm" in host_cpu.features()
+    assert host_cpu.physical_cores() == 2
+    host_cpu.check_features(["asimddp", "i8mm"])
+
+
+def test_missing_features_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, X86, {0})
+    with pytest.raises(HostError, match=r"this machine \(Big Chip\) lacks: avx512_vnni, avx512f") as caught:
+        host_cpu.check_features(["avx2", "avx512f", "avx512_vnni"])
+    assert caught.value.exit_code == 1
+    assert "cosyn compile MODEL --target cpu" in caught.value.hint
+
+
+def test_a_system_that_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, "", {0})
+    host_cpu.check_features([])
+    with pytest.raises(HostError, match="needs avx2, and this system does not say what its CPU has"):
+        host_cpu.check_features(["avx2"])
+
+
+def test_an_artifact_for_another_cpu_is_refused(artifact: Path) -> None:
+    values = handmade.manifest()
+    values["target"] = {"name": "cpu", "kind": "cpu", "device": "cpu", "features": ["avx9000"]}
+    handmade.write_manifest(artifact, values)
+    with pytest.raises(HostError, match="lacks: avx9000"):
+        open_artifact(artifact)
