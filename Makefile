@@ -22,7 +22,7 @@ demo: ## compile the model that ships with cosyn for this CPU, and let it write 
 	@rm -rf build/demo
 	@$(VENV)/bin/cosyn compile $(DEMO_MODEL) --target cpu -o build/demo
 	@echo
-	@$(VENV)/bin/cosyn run build/demo --prompt '$(DEMO_PROMPT)' --max-new-tokens 160
+	@$(VENV)/bin/cosyn run build/demo --prompt '$(DEMO_PROMPT)' --max-new-tokens 160 --temperature 0.7 --top-p 0.9 --seed 4
 	@echo
 	@echo "Next: $(VENV)/bin/cosyn run build/demo --prompt 'A class' · $(VENV)/bin/cosyn --help · docs/quickstart.md"
 

@@ -13,8 +13,8 @@ from cosyn.passes.fuse import FusionPlan, Group
 class Layout:
     """Groups by name, their centres, and edges (source, target, carried from one repetition to the next).
 
-    `repeated` names the groups of the layer that stands for `repeats` of them. Ranks are one unit apart, downwards
-    from 0.
+    `repeated` names the groups of the layer that stands for `repeats` of them. Ranks are one unit apart,
+    downwards from 0.
     """
 
     groups: dict[str, Group]
@@ -53,7 +53,9 @@ def _signature(graph: Graph, group: Group) -> object:
 
 
 def _repetition(signatures: list[object]) -> tuple[int, int, int]:
-    """(start, period, number) of the repetition that covers most of the sequence; number 1 where there is none."""
+    """(start, period, number) of the repetition that covers most of the sequence; number 1 where there is
+    none.
+    """
     best = (0, len(signatures), 1)
     covered = 0
     for period in range(2, len(signatures) // 2 + 1):

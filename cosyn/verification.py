@@ -21,6 +21,7 @@ from cosyn.passes.rtn import decode_rtn
 from cosyn.runtime.loader import Artifact, load_executor
 from cosyn.runtime.manifest import ModelInfo
 from cosyn.runtime.session import Session
+from cosyn.runtime.vm_executor import VMExecutor
 
 LoadWeight = Callable[[str], Array]
 
@@ -88,10 +89,15 @@ def verify_artifact(
 
 
 class _Verifier:
+    """Walks one sequence through the reference and the artifact."""
+
     def __init__(self, artifact: Artifact, load: LoadWeight, capacity: int) -> None:
         self.graph: Graph = parse((artifact.folder / "graph.ir").read_text(encoding="utf-8"))
         self.executor = load_executor(artifact)
-        self.runner = KernelRunner(artifact, self.executor, self.graph, capacity)
+        self.kernels: _Kernels | None = None
+        # Only TVM's virtual machine lets a kernel be called alone; other hosts are compared by whole steps.
+        if isinstance(self.executor, VMExecutor):
+            self.kernels = _Kernels(self.graph, KernelRunner(artifact, self.executor, self.graph, capacity))
         self.launches = read_launches(artifact.folder)
         self.entries = sorted(artifact.manifest.entry_points, key=lambda e: e.max_seq)
         self.session = Session(self.executor, capacity=max(capacity, 2))
@@ -125,61 +131,74 @@ class _Verifier:
         (logits,) = self.interpreter.run(inputs, states=self.caches, observe=observe)
         self.done += len(tokens)
         entry = next(e.name for e in self.entries if len(tokens) <= e.max_seq)
-        for launch in self.launches[entry]:
-            yield from self._kernel(entry, launch, values, positions)
+        if self.kernels is not None:
+            for launch in self.launches[entry]:
+                for result in self.kernels.compare(launch, values, self.caches, positions):
+                    yield Comparison(entry, launch.layer, launch.group, *result)
         found = self.session.advance({0: tokens})[0]
-        error = _relative(found, logits[-1])
-        yield Comparison(entry, "", "whole step", self.graph.outputs[0], error, STEP_TOLERANCE)
         last: Array = logits[-1]
+        yield Comparison(
+            entry, "", "whole step", self.graph.outputs[0], _relative(found, last), STEP_TOLERANCE
+        )
         return last
 
-    def _kernel(
-        self, entry: str, launch: Launch, values: Mapping[str, Array], positions: list[int]
-    ) -> Iterator[Comparison]:
-        node = self.graph.producers[launch.group]
-        appends = node.op == "kv_append"
+
+Result = tuple[str, float, float]
+"""What was compared, its error, and the error allowed."""
+
+
+class _Kernels:
+    """Compares single kernels, each fed with reference values."""
+
+    def __init__(self, graph: Graph, runner: KernelRunner) -> None:
+        self.graph = graph
+        self.runner = runner
+
+    def compare(
+        self, launch: Launch, values: Mapping[str, Array], caches: Mapping[str, KVCache], positions: list[int]
+    ) -> Iterator[Result]:
+        """Every result of one launch; `positions` are those of the step, the last ones that `caches` hold."""
+        appends = self.graph.producers[launch.group].op == "kv_append"
         names = {a.partition(":")[0] for a in launch.arguments if a.startswith("$")}
         # A kernel that writes the cache starts from an empty one; one that reads it gets all that it holds.
-        states = {n: self._state(n, None if appends else self.caches[n[1:]]) for n in names}
+        states = {n: self._state(n, None if appends else caches[n[1:]], positions) for n in names}
         found = self.runner.run(launch, values, states)
         if appends:
             (name,) = names
-            yield from self._appended(entry, launch, states[name], found, positions)
+            yield from self._appended(states[name], caches, found, positions)
             return
         for ref, array in zip(launch.results, found, strict=True):
-            yield self._compare(entry, launch, ref, array, values[ref])
+            yield (ref, *_error(array, values[ref]))
 
-    def _state(self, ref: str, cache: KVCache | None) -> StateArrays:
+    def _state(self, ref: str, cache: KVCache | None, positions: list[int]) -> StateArrays:
+        """What the state holds after the step: a ring has dropped what no token of the step sees."""
         state = self.graph.state(ref)
-        window = state.window or self.done
-        seen = [
-            p
-            for p in range(self.done)
-            if p < state.sinks or p >= self.done - window - self.executor.max_chunk + 1
-        ]
-        return self.runner.state_arrays(state, cache, seen)
+        oldest = positions[0] - state.window + 1 if state.window else 0
+        held = [p for p in range(positions[-1] + 1) if p < state.sinks or p >= oldest]
+        return self.runner.state_arrays(state, cache, held)
 
     def _appended(
-        self, entry: str, launch: Launch, state: StateArrays, found: list[Array], positions: list[int]
-    ) -> Iterator[Comparison]:
+        self,
+        state: StateArrays,
+        caches: Mapping[str, KVCache],
+        found: list[Array],
+        positions: list[int],
+    ) -> Iterator[Result]:
         declared = self.graph.state(f"${state.spec.name}")
-        wanted = self.runner.state_arrays(declared, self.caches[declared.name], positions)
+        wanted = self.runner.state_arrays(declared, caches[declared.name], positions).arrays
         at = [ring_index(state.spec, state.held, p) for p in positions]
         for piece, array in zip(PIECES, found, strict=False):
-            yield self._compare(
-                entry, launch, f"${declared.name}:{piece}", array[0][:, at], wanted.arrays[piece][0][:, at]
-            )
+            yield (f"${declared.name}:{piece}", *_error(array[0][:, at], wanted[piece][0][:, at]))
 
-    def _compare(self, entry: str, launch: Launch, ref: str, found: Array, wanted: Array) -> Comparison:
-        if found.dtype == np.int8:
-            error, tolerance = float(np.abs(found.astype(int) - wanted.astype(int)).max()), CODE_TOLERANCE
-        elif np.issubdtype(found.dtype, np.integer):
-            error, tolerance = float(np.count_nonzero(found != wanted)), 0.0
-        else:
-            error = _relative(found, wanted)
-            # A value between two 16-bit numbers may be rounded to either.
-            tolerance = 2.0**-10 if found.dtype == np.float16 else KERNEL_TOLERANCE
-        return Comparison(entry, launch.layer, launch.group, ref, error, tolerance)
+
+def _error(found: Array, wanted: Array) -> tuple[float, float]:
+    """The error of a result and the error allowed, by its element type."""
+    if found.dtype == np.int8:
+        return float(np.abs(found.astype(int) - wanted.astype(int)).max()), CODE_TOLERANCE
+    if np.issubdtype(found.dtype, np.integer):
+        return float(np.count_nonzero(found != wanted)), 0.0
+    # A value between two 16-bit numbers may be rounded to either.
+    return _relative(found, wanted), 2.0**-10 if found.dtype == np.float16 else KERNEL_TOLERANCE
 
 
 def _relative(found: Array, wanted: Array) -> float:

@@ -43,7 +43,8 @@ _MAX_ROUNDS = 8
 def _one_round(graph: Graph) -> Graph:
     rewriter = Rewriter(graph)
     scope = Scope(rewriter.types)
-    merger = _Merger(rewriter)
+    scope.producers |= {f"@{n.name}": n for n in graph.constants}
+    merger = _Merger(rewriter, scope)
     for old in graph.nodes:
         found = simplified(scope, replace(old, operands=tuple(rewriter.resolve(r) for r in old.operands)))
         if isinstance(found, str):
@@ -51,7 +52,7 @@ def _one_round(graph: Graph) -> Graph:
         elif (equal := merger.equal(found)) is not None:
             for mine, other in zip(found.results, equal.results, strict=True):
                 rewriter.redirect(mine, other)
-        elif (constant := merger.constant(found, scope)) is not None:
+        elif (constant := merger.constant(found)) is not None:
             rewriter.redirect(old.ref, constant)
         else:
             rewriter.append(found)
@@ -62,8 +63,9 @@ def _one_round(graph: Graph) -> Graph:
 class _Merger:
     """Finds an earlier node, or a constant, that computes the same."""
 
-    def __init__(self, rewriter: Rewriter) -> None:
+    def __init__(self, rewriter: Rewriter, scope: Scope) -> None:
         self._rewriter = rewriter
+        self._scope = scope
         self._nodes: dict[object, Node] = {}
         self._constants: dict[object, str] = {_key(n): f"@{n.name}" for n in rewriter.constants}
 
@@ -74,7 +76,7 @@ class _Merger:
         other = self._nodes.setdefault(_key(node), node)
         return None if other is node else other
 
-    def constant(self, node: Node, scope: Scope) -> str | None:
+    def constant(self, node: Node) -> str | None:
         """The constant equal to `node`, added if there is none yet; None where `node` needs more than
         weights.
         """
@@ -82,7 +84,7 @@ class _Merger:
         weights = [r for r in node.operands if r.startswith("@")]
         if not weights or node.op == "expand" or len(node.types) > 1 or node.type.symbols:
             return None
-        numbers = {r: scope.producer(r, "scalar") for r in node.operands if r not in weights}
+        numbers = {r: self._scope.producer(r, "scalar") for r in node.operands if r not in weights}
         if None in numbers.values():
             return None
         named = {r: self._add(number) for r, number in numbers.items() if number is not None}
@@ -90,7 +92,9 @@ class _Merger:
 
     def _add(self, node: Node) -> str:
         if _key(node) not in self._constants:
-            self._constants[_key(node)] = self._rewriter.add_constant(self._named(node))
+            node = self._named(node)
+            self._constants[_key(node)] = self._rewriter.add_constant(node)
+            self._scope.producers[f"@{node.name}"] = node
         return self._constants[_key(node)]
 
     def _named(self, node: Node) -> Node:

@@ -13,7 +13,9 @@ from cosyn.passes.fuse import FusionPlan, Group
 
 @dataclass(frozen=True, slots=True)
 class KernelCost:
-    """Work of one kernel: `ops` (a multiply-add counts 2), bytes `read` and `written`, weights and state included."""
+    """Work of one kernel: `ops` (a multiply-add counts 2), bytes `read` and `written`, weights and state
+    included.
+    """
 
     group: str
     kind: str
@@ -29,14 +31,14 @@ class KernelCost:
 
 
 def kernel_costs(graph: Graph, plan: FusionPlan, bindings: Mapping[str, int]) -> list[KernelCost]:
-    """One entry per kernel, in order, for a step of `bindings` (`seq`, `out`, and `past` cached positions)."""
+    """One entry per kernel, in order, at the sizes `bindings`: `seq`, `out`, and `past` cached positions."""
     return [_cost(graph, group, dict(bindings)) for group in plan.kernels]
 
 
 def _cost(graph: Graph, group: Group, bindings: dict[str, int]) -> KernelCost:
     ops = read = state_written = 0
-    # Values made inside stay inside, and what several nodes read comes in once; what an op picks from a larger
-    # value (a slice, rows of a table) is all that it reads.
+    # Values made inside stay inside, and what several nodes read comes in once; what an op picks from a
+    # larger value (a slice, rows of a table) is all that it reads.
     inside = {r for name in group.nodes for r in graph.producers[name].results}
     known = set(inside)
     for name in group.nodes:

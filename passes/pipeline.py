@@ -43,8 +43,8 @@ class PassRecord:
     constants: int
 
 
-AfterPass = Callable[[int, Pass, Graph], None]
-"""Called with the pass's number (from 1), the pass and the graph it made; 0 and the import come first."""
+AfterPass = Callable[[int, str, Graph], None]
+"""Called with the number and name of a pass and the graph that it made; 0 and `import` come first."""
 
 
 def passes(options: Options, max_seq: int) -> tuple[Pass, ...]:
@@ -79,34 +79,42 @@ def run_passes(
     `verify` checks the graph before the first and after each pass, and raises VerifyError naming the pass.
     RequestError for a `stop_after` that is no pass.
     """
-    names = [p.name for p in order]
+    names = [IMPORT, *(p.name for p in order)]
     if stop_after is not None and stop_after not in names:
         close = get_close_matches(stop_after, names, 1)
         hint = f"; did you mean {close[0]}?" if close else "."
         raise RequestError(f"unknown pass {stop_after!r}{hint} Passes: {', '.join(dict.fromkeys(names))}")
     records = []
-    if verify:
-        check(graph, "import")
+    _visit(0, IMPORT, graph, after, verify)
     for number, step in enumerate(order, start=1):
+        if stop_after == names[number - 1]:
+            break
         start = time.perf_counter()
         graph = step.run(graph)
         seconds = time.perf_counter() - start
         records.append(PassRecord(step.name, round(seconds, 4), len(graph.nodes), len(graph.constants)))
-        if after is not None:
-            after(number, step, graph)
-        if verify:
-            check(graph, step.name)
-        if step.name == stop_after:
-            break
+        _visit(number, step.name, graph, after, verify)
     return graph, tuple(records)
 
 
+IMPORT = "import"
+"""What the graph as imported is called among the passes."""
+
+
+def _visit(number: int, name: str, graph: Graph, after: AfterPass | None, verify: bool) -> None:
+    # Written before it is checked, so that a dump shows what the check refuses.
+    if after is not None:
+        after(number, name, graph)
+    if verify:
+        check(graph, name)
+
+
 def dump_to(directory: Path) -> AfterPass:
-    """An `after` callback that writes `DIR/01_canonicalise.ir`, `02_…`, one file per pass."""
+    """An `after` callback that writes `00_import.ir`, `01_canonicalise.ir`, …, one file per pass."""
     directory.mkdir(parents=True, exist_ok=True)
 
-    def write(number: int, step: Pass, graph: Graph) -> None:
-        path = directory / f"{number:02}_{step.name}.ir"
+    def write(number: int, name: str, graph: Graph) -> None:
+        path = directory / f"{number:02}_{name}.ir"
         path.write_text(print_graph(graph, locations=True), encoding="utf-8")
 
     return write

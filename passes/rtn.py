@@ -92,7 +92,8 @@ def _codes(x: Array, scales: Array, fmt: WeightFormat) -> tuple[Array, Array]:
 
 def _rounded(scales: Array, fmt: WeightFormat) -> Array:
     """The scales, f32, as they will be stored."""
-    rounded = scales.astype(fmt.scale_dtype.numpy).astype(np.float32)
+    with np.errstate(over="ignore"):  # reported below, with what to do
+        rounded = scales.astype(fmt.scale_dtype.numpy).astype(np.float32)
     if not np.isfinite(rounded).all():
         raise ValueError(
             f"scales up to {np.abs(scales).max()} do not fit {fmt.scale_dtype.value}; use f32 scales"

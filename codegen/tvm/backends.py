@@ -10,6 +10,7 @@ from cosyn.targets.target import Target
 
 BACKENDS: dict[str, str] = {
     "cpu": "cosyn.codegen.tvm.cpu:CpuBackend",
+    "cuda": "cosyn.codegen.tvm.cuda:CudaBackend",
     "opencl": "cosyn.codegen.tvm.opencl:OpenClBackend",
 }
 """Target kind → module:class, imported when it is asked for."""

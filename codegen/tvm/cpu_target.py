@@ -10,7 +10,7 @@ from tvm.target import Target
 
 _LEVELS = {
     "x86-64-v4": ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"),
-    "x86-64-v3": ("avx2", "fma", "f16c", "bmi1", "bmi2", "movbe"),
+    "x86-64-v3": ("avx", "avx2", "fma", "f16c", "abm", "bmi1", "bmi2", "movbe"),
     "x86-64-v2": ("ssse3", "sse4_1", "sse4_2", "popcnt"),
 }
 _X86_EXTRAS = {

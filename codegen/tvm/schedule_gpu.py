@@ -43,7 +43,6 @@ class _Group:
     def __init__(self, schedule: s_tir.Schedule, threads: int) -> None:
         self.schedule = schedule
         self.threads = threads
-        self._parameters = {str(b.name) for b in schedule.mod["main"].params}
 
     def blocks(self) -> list[Block]:
         """Blocks directly below the root, in order."""
@@ -53,7 +52,9 @@ class _Group:
         return any(v.iter_type == tirx.IterVar.CommReduce for v in self.schedule.get(block).iter_vars)
 
     def is_result(self, block: Block) -> bool:
-        return all(str(w.source.name) in self._parameters for w in self.schedule.get(block).writes)
+        # By identity: a stage may carry the name of a parameter.
+        parameters = self.schedule.mod["main"].params
+        return all(any(w.source.same_as(p) for p in parameters) for w in self.schedule.get(block).writes)
 
     def separate_results(self) -> None:
         """Give each result that other blocks read, or that is a sum, a copy of its own to be computed in.
@@ -97,10 +98,10 @@ class _Group:
         loops = list(schedule.get_loops(total))
         *outer, columns = loops[: self._spatial(total)]
         sums = loops[self._spatial(total) :]
-        row = schedule.fuse(*outer) if len(outer) > 1 else outer[0]
         block, thread = schedule.split(columns, [None, self._threads(columns, _COLUMNS)])
-        # Rows are an axis of their own: dividing a block number by a symbolic size is slow.
-        schedule.bind(row, "blockIdx.y")
+        if outer:
+            # Rows are an axis of their own: dividing a block number by a symbolic size is slow.
+            schedule.bind(schedule.fuse(*outer) if len(outer) > 1 else outer[0], "blockIdx.y")
         schedule.bind(block, "blockIdx.x")
         schedule.bind(thread, "threadIdx.x")
         schedule.set_scope(total, 0, "local")
@@ -112,25 +113,48 @@ class _Group:
 
     def bind_rows(self) -> None:
         """One block of threads per row for what depends on sums over rows, one thread per element for the rest."""
-        schedule = self.schedule
-        sums = [b for b in self.blocks() if self.reduces(b)]
-        dependent = self._bind_independent()
-        if not sums:
+        families = self._families()
+        if families is None:
+            self.bind_stages()
             return
-        loops = schedule.get_loops(sums[0])
-        lead = self._spatial(sums[0])
+        self._bind_independent()
+        for family in families:
+            self._bind_family(*family)
+
+    def _bind_family(self, first: Block, *others: Block) -> None:
+        """One block of threads per row: it sums together, through shared memory, and then writes the results."""
+        schedule = self.schedule
+        loops = schedule.get_loops(first)
+        lead = self._spatial(first)
         threads = self._threads(loops[-1], self.threads)
         row = schedule.fuse(*loops[:lead]) if lead > 1 else loops[0]
         schedule.bind(row, "blockIdx.x")
-        for block in [*sums[1:], *dependent]:
+        for block in others:
             schedule.reverse_compute_at(block, row)
-        for block in [*sums, *dependent]:
+        for block in (first, *others):
             inner = list(schedule.get_loops(block))[1:] or [schedule.add_unit_loop(block)]
             column = schedule.fuse(*inner) if len(inner) > 1 else inner[0]
             _, thread = schedule.split(column, [None, threads])
             schedule.bind(thread, "threadIdx.x")
-        for block in sums:
-            schedule.set_scope(block, 0, "shared")
+            if self.reduces(block):
+                schedule.set_scope(block, 0, "shared")
+
+    def _families(self) -> list[list[Block]] | None:
+        """Sums that read no other sum, each with the sums and results that depend on it; None where two share one."""
+        families: list[list[Block]] = []
+        for block in self.blocks():
+            producers = [p for p in self.schedule.get_producers(block) if self.reduces(p)]
+            mine = [f for f in families if any(self._same(p, member) for p in producers for member in f)]
+            if len(mine) > 1:
+                return None
+            if mine:
+                mine[0].append(block)
+            elif self.reduces(block):
+                families.append([block])
+        return families
+
+    def _same(self, a: Block, b: Block) -> bool:
+        return bool(self.schedule.get(a).same_as(self.schedule.get(b)))
 
     def _bind_independent(self) -> list[Block]:
         """Bind the results that read no sum, an element per thread; the other results."""

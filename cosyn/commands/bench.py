@@ -10,7 +10,6 @@ import typer
 
 from cosyn.commands.options import ArtifactDir, Json, Quiet, Threads, Verbose, examples
 from cosyn.console import Console, table
-from cosyn.errors import CommandError
 
 if TYPE_CHECKING:
     from cosyn.runtime.bench import DecodeSpeed, PrefillSpeed, Spread
@@ -59,8 +58,9 @@ def command(
 
     model = load(artifact, threads=threads)
     executor = model.executor
-    if not isinstance(executor, VMExecutor):
-        raise CommandError(f"bench measures artifacts for TVM, this one is for {model.manifest.target.name}")
+    # Only TVM's runtime says how many threads it uses, and only the CPU's library has the reading kernel.
+    on_cpu = isinstance(executor, VMExecutor) and model.manifest.target.device == "cpu"
+    used = executor.threads if isinstance(executor, VMExecutor) and on_cpu else None
     longest = executor.max_seq
     lengths = prompt_tokens or [min(_DEFAULT_PROMPT, longest)]
     contexts = context or [0]
@@ -68,7 +68,7 @@ def command(
     total = 1 + len(lengths) + len(contexts)
     with console.steps() as progress:
         progress.step(1, total, "read bandwidth")
-        bandwidth = read_bandwidth(executor) if model.manifest.target.device == "cpu" else None
+        bandwidth = read_bandwidth(executor) if isinstance(executor, VMExecutor) and on_cpu else None
         prefill, decode = [], []
         for number, length in enumerate(lengths, start=2):
             progress.step(number, total, f"prefill {length}")
@@ -86,15 +86,15 @@ def command(
         "roofline_fraction": decode[0].roofline_fraction,
         "prefill": [asdict(p) for p in prefill],
         "decode": [asdict(d) for d in decode],
-        "threads": executor.threads,
+        "threads": used,
         "repeats": repeats,
         "cpu": model_name(),
         "model": manifest.model.name,
         "recipe": manifest.recipe,
         "target": manifest.target.name,
     }
-    conditions = f"{executor.threads} threads on {model_name()}, batch 1"
-    console.log(f"{manifest.model.name}, {manifest.recipe}, {conditions}")
+    where = f"{used} threads on {model_name()}" if used else f"the device {manifest.target.device}"
+    console.log(f"{manifest.model.name}, {manifest.recipe}, {where}, batch 1")
     console.result(data, _lines(prefill, decode, bandwidth, repeats))
 
 

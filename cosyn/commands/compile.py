@@ -155,7 +155,7 @@ def make_request(
 
 
 def allow_local_modules(model: str) -> None:
-    """Let `package.module:factory` name a module of the current folder, which an installed command does not see."""
+    """Let `package.module:factory` name a module of the current folder, which a script does not see."""
     here = str(Path.cwd())
     if ":" in model and here not in sys.path:
         # Last, so that nothing here can take the place of an installed package.

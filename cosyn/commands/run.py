@@ -16,7 +16,8 @@ from cosyn.errors import CommandError
 
 if TYPE_CHECKING:
     from cosyn.runtime import Generation, LanguageModel, SamplingOptions
-    from cosyn.runtime.language_model import Message, Prompt
+    from cosyn.runtime.chat import Message
+    from cosyn.runtime.language_model import Prompt
     from cosyn.runtime.sampler import SamplingKeywords
 
 EXAMPLES = examples(

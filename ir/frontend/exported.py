@@ -85,16 +85,13 @@ def export(
     `position_argument` names the keyword that takes positions `[1, seq]`, None where the model makes its own.
     """
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    length = min(_TRACED_LENGTH, max_seq)
+    length = max(2, min(_TRACED_LENGTH, max_seq - 1))
     ids = torch.zeros(1, length, dtype=torch.int64, device=device)
     positions = torch.arange(length, device=device)[None]
-    seq = torch.export.Dim("seq", min=1, max=max(max_seq, 2))
     wrapper = _Logits(model.eval(), position_argument, extra or {})
     with _quiet():
         try:
-            program = torch.export.export(
-                wrapper, (ids, positions), dynamic_shapes=({1: seq}, {1: seq}), strict=False
-            )
+            program = _trace(wrapper, (ids, positions), max_seq)
         except CosynError:
             raise
         except Exception as error:
@@ -102,11 +99,25 @@ def export(
     return _describe(program)
 
 
+def _trace(
+    model: torch.nn.Module, arguments: tuple[torch.Tensor, torch.Tensor], max_seq: int
+) -> torch.export.ExportedProgram:
+    # Where a table has exactly max_seq rows, the trace holds for fewer: a slice of all rows is another view.
+    for longest in (max(max_seq, 2), max_seq - 1):
+        seq = torch.export.Dim("seq", min=1, max=longest)
+        try:
+            return torch.export.export(model, arguments, dynamic_shapes=({1: seq}, {1: seq}), strict=False)
+        except torch._dynamo.exc.UserError as error:
+            if longest < max_seq or f"!= {max_seq}" not in str(error):
+                raise
+    raise AssertionError("unreachable: the second trace returns or raises")
+
+
 def _explain(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    details = [line for line in lines if line.startswith("- ")] or lines[:1] or ["no message"]
     return (
-        f"torch.export could not trace the model ({type(error).__name__}): "
-        f"{lines[0] if lines else 'no message'}. "
+        f"torch.export could not trace the model ({type(error).__name__}): {' '.join(details)} "
         "Expected a forward without control flow that depends on tensor values, for any number of tokens."
     )
 

@@ -9,7 +9,7 @@ import torch
 
 from cosyn.ir.dtype import DType
 from cosyn.ir.errors import UnsupportedOp, UnsupportedOps
-from cosyn.ir.frontend import aten_attention, aten_contraction, aten_elementwise, aten_movement
+from cosyn.ir.frontend import aten_attention, aten_contraction, aten_einsum, aten_elementwise, aten_movement
 from cosyn.ir.frontend.builder import GraphBuilder, remove_dead, rewrite
 from cosyn.ir.frontend.exported import Exported, location
 from cosyn.ir.frontend.lowering import CannotLower, Lowering, op_name
@@ -23,7 +23,7 @@ from cosyn.ir.graph import Graph, Input, Weight
 from cosyn.ir.types import SEQ, TensorType
 
 HANDLERS = (
-    aten_elementwise.HANDLERS | aten_movement.HANDLERS | aten_contraction.HANDLERS | aten_attention.HANDLERS
+    aten_elementwise.HANDLERS | aten_movement.HANDLERS | aten_contraction.HANDLERS | aten_attention.HANDLERS | aten_einsum.HANDLERS
 )
 _TOKENS = TensorType((SEQ,), DType.I32)
 

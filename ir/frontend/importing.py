@@ -33,8 +33,8 @@ class ImportedModel:
 
     `graph`: inputs token_ids and positions i32[seq], output logits f32[seq, vocab_size]. `weights`: its
     tensors; AbsentWeights, which have types alone, for a configuration without a seed. `config`: the
-    configuration as read ({} for a module). `folder`: where tokenizer files are, if anywhere. `random_seed`: set
-    where the weights are random.
+    configuration as read ({} for a module). `folder`: where tokenizer files are, if anywhere. `random_seed`:
+    set where the weights are random.
     """
 
     graph: Graph
@@ -59,8 +59,8 @@ def import_model(
 
     `spec` is a Hugging Face folder, a config.json alone, or `package.module:factory` for a function that
     returns an nn.Module. `random_weights` is the seed of random weights in place of stored ones. `max_seq`
-    bounds the positions (default: what the model was made for). Raises ModelError for what is no language model,
-    WeightError for a damaged or unfitting checkpoint, UnsupportedOps with everything that cannot be lowered.
+    bounds the positions (default: what the model was made for). Raises ModelError for what is no language
+    model, WeightError for a damaged or unfitting checkpoint, UnsupportedOps with everything that cannot be lowered.
     """
     text = str(spec)
     path = Path(spec)

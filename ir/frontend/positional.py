@@ -84,7 +84,8 @@ class PositionValues:
 
     def constant(self, node: torch.fx.Node) -> Array:
         """The value of a node that depends on buffers alone, in the precision of the model's code."""
-        array: Array = self._evaluate(node, (0,), False).detach().numpy()
+        value = self._evaluate(node, (0,), False).detach()
+        array: Array = (value.float() if value.is_floating_point() else value).numpy()
         return array.astype(np.int32) if array.dtype == np.int64 else array
 
     def add_constant(self, node: torch.fx.Node, array: Array) -> str:

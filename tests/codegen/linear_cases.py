@@ -25,7 +25,7 @@ Epilogue = Callable[[te.Tensor], tuple[Sequence[te.Tensor], Sequence[te.Tensor]]
 
 
 def weight_type(n: int, k: int, stored: str, experts: int = 0) -> TensorType:
-    """`stored` is f32, f16, bf16 or a WeightFormat such as i4g32:f16; a group that does not divide k shrinks."""
+    """`stored` is f32, f16, bf16 or a format such as i4g32:f16; a group that does not divide k shrinks."""
     shape = (experts, n, k) if experts else (n, k)
     if ":" not in stored:
         return TensorType(shape, DType(stored))
@@ -61,7 +61,11 @@ def placeholders(layout: PackedLayout) -> list[te.Tensor]:
 
 
 def build(
-    layout: PackedLayout, seq: int | None, target: Target, epilogue: Epilogue | None = None, form: Form = "cpu"
+    layout: PackedLayout,
+    seq: int | None,
+    target: Target,
+    epilogue: Epilogue | None = None,
+    form: Form = "cpu",
 ) -> Any:
     """The compiled function (x[, x scales], pieces…, epilogue operands…, results…)."""
     rows = tirx.Var("seq", "int64") if seq is None else i64(seq)
@@ -77,7 +81,7 @@ def build(
     more, results = epilogue(y) if epilogue else ((), (y,))
     function = te.create_prim_func([*inputs, *pieces, *more, *results])
     schedule = s_tir.Schedule(function)
-    if form == "cpu":
+    if form != "neutral":
         schedule_linear(schedule, layout, seq, target)
     return tvm.compile(schedule.mod, target)["main"]
 

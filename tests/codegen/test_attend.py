@@ -21,7 +21,7 @@ from cosyn.ir.ops.attention import AttendAttrs
 
 FORMS = {"neutral": attend_prim_func, "cpu": attend_cpu_prim_func}
 TOLERANCE = 1e-5
-"""The reference state is quantized like that of the kernel: only f32 arithmetic differs, whatever the type."""
+"""The reference quantizes its state like the kernel, so only f32 arithmetic differs, whatever the type."""
 
 
 @cache

@@ -12,8 +12,10 @@ from cosyn.ir.dtype import DType
 from cosyn.ir.types import TensorType
 from cosyn.ir.weight_format import QuantizedWeight, WeightFormat
 
-STORED = ["f32", "f16", "bf16", "i4g32:f16", "u4g128:f16", "i8row:f32", "i2g32:f16", "u3g32:bf16", "i5g32:f16",
-          "i6g32:f16", "u7g32:f16"]  # fmt: skip
+STORED = [
+    "f32", "f16", "bf16", "i4g32:f16", "u4g128:f16", "i8row:f32", "i2g32:f16", "u3g32:bf16", "i5g32:f16",
+    "i6g32:f16", "u7g32:f16",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("stored", STORED)

@@ -47,7 +47,8 @@ def test_moe(
         mix = rng.uniform(0, 1, (rows, choices)).astype(np.float32)
         ids = np.stack([rng.permutation(experts)[:choices] for _ in range(rows)]).astype(np.int32)
         biases = [rng.standard_normal((experts, layout.n)).astype(np.float32) for layout in (up, down)]
-        exact = moe(attrs, x.astype(np.float64), mix, ids, *(decoded(w) for w in weights), *(biases if biased else []))
+        added = biases if biased else []
+        exact = moe(attrs, x.astype(np.float64), mix, ids, *(decoded(w) for w in weights), *added)
         pieces = [a for layout, w in zip((up, down), weights, strict=True) for a in pack(layout, w).values()]
-        (y,) = run(kernel, [x, mix, ids, *pieces, *(biases if biased else [])], (rows, d))
+        (y,) = run(kernel, [x, mix, ids, *pieces, *added], (rows, d))
         assert relative_error(y, exact) < 1e-5

@@ -11,7 +11,8 @@ from cosyn.codegen.tvm.kernels.read_bandwidth import GRANULE, read_bandwidth_pri
 
 def test_it_sums_whole_granules() -> None:
     target = cpu_target(host_features(), 2)
-    kernel = tvm.compile(tvm.IRModule({"read_bandwidth": read_bandwidth_prim_func()}), target)["read_bandwidth"]
+    module = tvm.IRModule({"read_bandwidth": read_bandwidth_prim_func()})
+    kernel = tvm.compile(module, target)["read_bandwidth"]
     data = np.arange(3 * GRANULE + 5, dtype=np.float32) % 97
     total = tvm.runtime.tensor(np.zeros(1, np.float32))
     kernel(tvm.runtime.tensor(data), total)

@@ -122,7 +122,5 @@ return %y
     interpreter = Interpreter(graph, WEIGHTS.__getitem__, dtype=np.float64)
     (whole,) = interpreter.run({"x": x, "p": np.arange(5), "s": np.zeros(5)})
     states = interpreter.new_states()
-    steps = [
-        interpreter.run({"x": x[t : t + 1], "p": [t], "s": [0]}, states=states)[0] for t in range(5)
-    ]
+    steps = [interpreter.run({"x": x[t : t + 1], "p": [t], "s": [0]}, states=states)[0] for t in range(5)]
     np.testing.assert_allclose(np.concatenate(steps), whole, rtol=1e-13)

@@ -54,7 +54,15 @@ def test_the_cases_cover_every_op() -> None:
 
 @pytest.mark.parametrize(
     "dim",
-    [3 * SEQ, SEQ + 1, 2 * SEQ - 3, SEQ**2, sympy.floor(SEQ / 2), sympy.Max(1, SEQ - 4), (SEQ + 1) * (SEQ + 2)],
+    [
+        3 * SEQ,
+        SEQ + 1,
+        2 * SEQ - 3,
+        SEQ**2,
+        sympy.floor(SEQ / 2),
+        sympy.Max(1, SEQ - 4),
+        (SEQ + 1) * (SEQ + 2),
+    ],
     ids=str,
 )
 def test_dimensions_round_trip(dim: sympy.Expr) -> None:
@@ -88,12 +96,12 @@ def test_a_node_reads_as_one_line() -> None:
         ("  what is this", 1, 3, "expected a declaration or a node `%name = op(…) : type`, found 'what'"),
         ('graph "g"\ndim seq in 4', 2, 13, "expected `..`, found end of line"),
         ("input %x : f33[2]", 1, 12, "expected an element type (did you mean 'f32'?), found 'f33'"),
-        ("input %x : f32[2+]", 1, 18, "a dimension: an integer, a symbol, or an expression of them, found ']'"),
+        ("input %x : f32[2+]", 1, 18, "an integer, a symbol, or an expression of them, found ']'"),
         ("input %x f32[2]", 1, 10, "expected `:` and the type, found 'f32'"),
         ("weight @w : f32[2] from key", 1, 25, "expected a string in double quotes, found 'key'"),
         ('weight @w : f32[2] as q4 from "k"', 1, 23, "expected a weight format such as i4g32:f16"),
         ("%y = linaer(%x, @w) : f32[2]", 1, 6, "expected an op (did you mean 'linear'?), found 'linaer'"),
-        ("%y = rms_norm(%x) {epz=1.0} : f32[2]", 1, 20, "expected an attribute (did you mean 'eps'?), found 'epz'"),
+        ("%y = rms_norm(%x) {epz=1.0} : f32[2]", 1, 20, "an attribute (did you mean 'eps'?), found 'epz'"),
         ("%y = rms_norm(%x) : f32[2]", 1, 19, "expected the attribute eps, found ':'"),
         ("%y = neg(x) : f32[2]", 1, 10, "expected a reference (%name, @name or $name), found 'x'"),
         ("%y = neg(%x : f32[2]", 1, 13, "expected `,` or `)`, found ':'"),

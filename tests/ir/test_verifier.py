@@ -96,7 +96,10 @@ def test_the_rule_catches_its_bad_graph(rule: str) -> None:
 
 def test_an_op_that_refuses_its_operands_is_reported_not_raised() -> None:
     graph = edited('f32[8, 4] as i4g4:f16 from "w"', 'f32[8, 5] from "w"').with_nodes(parse(GOOD).nodes[-1:])
-    graph = replace(graph, constants=(replace(graph.constants[0], types=graph.weights[0].type and (graph.weights[0].type,)),))
+    graph = replace(
+        graph,
+        constants=(replace(graph.constants[0], types=graph.weights[0].type and (graph.weights[0].type,)),),
+    )
     (violation,) = verify(graph)
     assert str(violation) == (
         "%y: the result types follow from the operands; linear: linear needs a weight [n, 4], found f32[8, 5]"

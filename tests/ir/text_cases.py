@@ -18,7 +18,10 @@ def _f32(*shape: Dim) -> TensorType:
 
 
 def _node(op: str, attrs: object, **operands: TensorType) -> Node:
-    refs = [f"${n}" if t == STATE_TYPE else f"@{n}" if len(n) == 1 and n in "wbf" else f"%{n}" for n, t in operands.items()]
+    refs = [
+        f"${n}" if t == STATE_TYPE else f"@{n}" if len(n) == 1 and n in "wbf" else f"%{n}"
+        for n, t in operands.items()
+    ]
     return make_node("y", op, refs, list(operands.values()), attrs)
 
 
@@ -60,7 +63,10 @@ NODES: list[Node] = [
         "attention", AttentionAttrs(0.125, window=4, sinks=1, softcap=30.0, alibi=True, mask_block=16),
         **_HEADS, positions=_TOKENS, slopes=_SLOPES, mask=_MASK,
     ),
-    _node("kv_append", NO_ATTRS, kv=STATE_TYPE, k=_HEADS["k"], v=_HEADS["v"], positions=_TOKENS, slots=_TOKENS),
+    _node(
+        "kv_append", NO_ATTRS,
+        kv=STATE_TYPE, k=_HEADS["k"], v=_HEADS["v"], positions=_TOKENS, slots=_TOKENS,
+    ),
     _node(
         "attend", AttendAttrs(0.5, window=7, n_kv_heads=2, v_dim=8),
         q=_HEADS["q"], kv=STATE_TYPE, positions=_TOKENS, slots=_TOKENS,

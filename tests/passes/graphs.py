@@ -66,7 +66,7 @@ def random_weights(graph: Graph, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def llama_inputs(tokens: int, rows: list[int] | None = None) -> dict[str, np.ndarray]:
-    """One sequence of `tokens` tokens from position 0; with `rows`, the inputs of a graph after all passes."""
+    """One sequence of `tokens` tokens from position 0; with `rows`, the inputs after all passes."""
     inputs = {"token_ids": np.arange(tokens) * 7 % 48, "positions": np.arange(tokens)}
     if rows is not None:
         inputs |= {"slots": np.zeros(tokens, int), "out_rows": np.array(rows)}

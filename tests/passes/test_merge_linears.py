@@ -51,7 +51,9 @@ return %s, %l.k
 
 
 def two_linears(second_weight: str, second: str = "linear(%x, @b)") -> str:
-    return HEAD + f"""\
+    return (
+        HEAD
+        + f"""\
 weight @a : f32[8, 32] from "model.a"
 {second_weight}
 weight @c : f32[8] from "model.c"
@@ -59,6 +61,7 @@ weight @c : f32[8] from "model.c"
 %r = {second} : f32[seq, 8]
 return %p, %r
 """
+    )
 
 
 def unchanged(text: str, recipe: Recipe = W4) -> bool:
@@ -71,7 +74,9 @@ def test_left_alone() -> None:
     assert unchanged(two_linears('weight @b : f16[8, 32] from "model.b"')), "weights of another type"
     assert unchanged(two_linears(same, "linear(%x, @b, @c)")), "one of them without a bias"
     assert unchanged(two_linears(same, "linear(%x, @a)")), "the same weight twice"
-    odd = two_linears('weight @b : f32[7, 32] from "model.b"').replace("f32[seq, 8]\nreturn", "f32[seq, 7]\nreturn")
+    odd = two_linears('weight @b : f32[7, 32] from "model.b"').replace(
+        "f32[seq, 8]\nreturn", "f32[seq, 7]\nreturn"
+    )
     assert unchanged(odd), "rows that would leave slices unaligned"
 
 

@@ -22,6 +22,9 @@ BLOCK = "attend"
 LOWEST = -1e30
 """The maximum before any score; e^(LOWEST - score) is 0 for every score that occurs."""
 
+ENDLESS = 1 << 30
+"""A window that hides nothing: no position is as large."""
+
 
 def attend_prim_func(
     attrs: AttentionAttrs, state: KVState, n_heads: int, *, seq: int | None = None, name: str = BLOCK
@@ -88,22 +91,36 @@ def _attend_one(args: AttendArgs, token: Expr, head: Expr) -> None:
         with T.serial(i64(0), i64(state.v_dim)) as i:
             T.buffer_store(acc, acc[i] * shrink + portion * cache.v[(*row, i)].astype("float32"), [i])
 
-    for begin, end in visible_ranges(attrs, position, position):
-        _for_visible(args, head, position, begin, end, read)
+    for_ranges(
+        attrs, position, position, lambda begin, end, _: _for_visible(args, head, position, begin, end, read)
+    )
     # A token that saw nothing has total 0 and gets zeros.
     inverse = T.bind(tirx.Select(total[0] > 0, f32(1) / tirx.Select(total[0] > 0, total[0], f32(1)), f32(0)))
     with T.serial(i64(0), i64(state.v_dim)) as i:
         T.buffer_store(args.out, acc[i] * inverse, [token, head, i])
 
 
-def visible_ranges(attrs: AttentionAttrs, first: Expr, last: Expr) -> list[tuple[Expr, Expr]]:
-    """Half-open ranges of every position that tokens at `first` … `last` see: the sinks, then the window."""
-    end = last + 1
+def for_ranges(
+    attrs: AttentionAttrs, first: Expr, last: Expr, emit: Callable[[Expr, Expr, Expr | None], None]
+) -> None:
+    """Emit, once, code that runs for each half-open range of positions that tokens `first` … `last` see.
+
+    `emit(begin, end, window)` is given the sinks and then the window, where the attributes have them. Within
+    a range a token at p sees j ≤ p and, unless `window` is None, j > p - window.
+    """
+    end = T.bind(last + 1)
     if attrs.window is None:
-        return [(i64(0), end)]
-    begin = tirx.max(first - i64(attrs.window - 1), i64(attrs.sinks))
-    window = (T.bind(tirx.min(begin, end)), end)
-    return [(i64(0), tirx.min(end, i64(attrs.sinks))), window] if attrs.sinks else [window]
+        emit(i64(0), end, None)
+        return
+    oldest = T.bind(tirx.min(tirx.max(first - i64(attrs.window - 1), i64(attrs.sinks)), end))
+    if not attrs.sinks:
+        emit(oldest, end, i64(attrs.window))
+        return
+    with T.serial(i64(0), i64(2)) as part:
+        sinks = part == 0
+        begin = T.bind(tirx.Select(sinks, i64(0), oldest))
+        stop = T.bind(tirx.Select(sinks, tirx.min(end, i64(attrs.sinks)), end))
+        emit(begin, stop, T.bind(tirx.Select(sinks, i64(ENDLESS), i64(attrs.window))))
 
 
 def _for_visible(

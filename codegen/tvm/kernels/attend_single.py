@@ -11,7 +11,7 @@ import math
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-from cosyn.codegen.tvm.kernels.attend import LOWEST, blocks, visible_ranges, within_block
+from cosyn.codegen.tvm.kernels.attend import LOWEST, blocks, for_ranges, within_block
 from cosyn.codegen.tvm.kernels.attend_args import AttendArgs, Buffer, Expr, f32, i64
 from cosyn.codegen.tvm.kernels.attend_math import exp_nonpositive, tanh
 from cosyn.codegen.tvm.kernels.attend_vector import (
@@ -44,6 +44,8 @@ class SingleToken:
         self.registers = 16 if lanes >= 16 else 8
         self.q = local((group, state.head_dim))
         self.products = local((group, self.k_lanes, self.k_lanes))
+        self.folded = local((lanes,))
+        self.tree = local((max(1, self.k_lanes // 2) * self.k_lanes,))
         self.scores = local((group, CHUNK))
         self.scales = local((CHUNK,))
         self.result = local((group, state.v_dim))
@@ -59,15 +61,18 @@ class SingleToken:
         slot = T.bind(args.slots[token].astype("int64"))
         position = T.bind(args.positions[token].astype("int64"))
         self._begin(token)
-        for begin, end in visible_ranges(attrs, position, position):
+
+        def over(begin: Expr, end: Expr, _window: Expr | None) -> None:
             if args.mask is None:
                 self._pieces(slot, position, begin, end)
-                continue
+                return
             row = tirx.truncdiv(position, i64(attrs.mask_block))
             with T.serial(*blocks(attrs.mask_block, begin, end)) as block:
                 self._mask_heads(args.mask, row, block)
                 with T.If(self.any[0] != 0), T.Then():
                     self._pieces(slot, position, *within_block(attrs.mask_block, block, begin, end))
+
+        for_ranges(attrs, position, position, over)
         self._finish(token)
 
     def _begin(self, token: Expr) -> None:
@@ -151,7 +156,7 @@ class SingleToken:
                         product = product + x * load(self.q, lanes, g, i)
                     store(self.products, product, g, j, 0)
             with T.serial(i64(0), i64(args.group)) as g:
-                s = transposed_sums([T.bind(load(self.products, lanes, g, j, 0)) for j in range(lanes)])
+                s = transposed_sums([load(self.products, lanes, g, j, 0) for j in range(lanes)], self.tree)
                 if args.cache.k_scales is not None:
                     s = s * load(self.scales, lanes, first)
                 store(self.scores, self._shape_score(T.bind(s), g, away + first), g, first)
@@ -194,7 +199,7 @@ class SingleToken:
         for s in scores[1:]:
             widest = T.bind(tirx.max(widest, s))
         before = T.bind(self.top[g])
-        top = T.bind(tirx.max(before, fold(widest, lanes, tirx.max)))
+        top = T.bind(tirx.max(before, fold(widest, lanes, tirx.max, self.folded)))
         shrink = exp_nonpositive(before - top, 1)
         T.buffer_store(self.top, top, [g])
         T.buffer_store(self.shrink, shrink, [g])
@@ -246,7 +251,7 @@ class SingleToken:
         """Emit out = result / total; zeros for a head that saw nothing."""
         args, lanes = self.args, self.v_lanes
         with T.serial(i64(0), i64(args.group)) as g:
-            total = T.bind(fold(T.bind(load(self.total, self.lanes, g, 0)), self.lanes, lambda a, b: a + b))
+            total = fold(load(self.total, self.lanes, g, 0), self.lanes, lambda a, b: a + b, self.folded)
             inverse = T.bind(tirx.Select(total > 0, f32(1) / tirx.Select(total > 0, total, f32(1)), f32(0)))
             with T.serial(i64(0), i64(args.cache.state.v_dim // lanes)) as i:
                 value = load(self.result, lanes, g, i * lanes) * splat(inverse, lanes)

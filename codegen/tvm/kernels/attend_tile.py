@@ -7,7 +7,7 @@ import math
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-from cosyn.codegen.tvm.kernels.attend import LOWEST, blocks, visible_ranges, within_block
+from cosyn.codegen.tvm.kernels.attend import LOWEST, blocks, for_ranges, within_block
 from cosyn.codegen.tvm.kernels.attend_args import AttendArgs, Buffer, Expr, f32, i64
 from cosyn.codegen.tvm.kernels.attend_math import exp_nonpositive, tanh
 from cosyn.codegen.tvm.kernels.attend_vector import HIDDEN, load, local, splat, store, vector
@@ -53,17 +53,18 @@ class RowTile:
         low = T.bind(args.positions[first].astype("int64"))
         high = T.bind(low + count - 1)
         self._begin(first, count)
-        ranges = visible_ranges(attrs, low, high)
-        for i, (begin, end) in enumerate(ranges):
-            window = attrs.window if i == len(ranges) - 1 else None
+
+        def over(begin: Expr, end: Expr, window: Expr | None) -> None:
             if args.mask is None:
                 self._chunks(slot, low, high, begin, end, window)
-                continue
+                return
             with T.serial(*blocks(attrs.mask_block, begin, end)) as block:
                 self._mask_rows(args.mask, count, low, block)
                 with T.If(self.any[0] != 0), T.Then():
                     part = within_block(attrs.mask_block, block, begin, end)
                     self._chunks(slot, low, high, *part, window)
+
+        for_ranges(attrs, low, high, over)
         self._finish(first, count)
 
     def _begin(self, first: Expr, count: Expr) -> None:
@@ -101,7 +102,7 @@ class RowTile:
             T.buffer_store(self.sees, bit, [t * i64(group) + g])
             T.buffer_store(self.any, tirx.bitwise_or(self.any[0], bit), [0])
 
-    def _chunks(self, slot: Expr, low: Expr, high: Expr, begin: Expr, end: Expr, window: int | None) -> None:
+    def _chunks(self, slot: Expr, low: Expr, high: Expr, begin: Expr, end: Expr, window: Expr | None) -> None:
         """Emit the online softmax over positions `begin` … `end`, CHUNK at a time."""
         attrs, cache = self.args.attrs, self.args.cache
         chunks = tirx.truncdiv(tirx.max(end - begin, i64(0)) + i64(CHUNK - 1), i64(CHUNK))
@@ -113,7 +114,7 @@ class RowTile:
             self._score(start)
             whole = tirx.all(count == i64(CHUNK), start + i64(CHUNK - 1) <= low)
             if window is not None:
-                whole = tirx.all(whole, start > high - i64(window))
+                whole = tirx.all(whole, start > high - window)
             if attrs.mask_block:
                 self._hide(start, end, window)
             else:
@@ -166,7 +167,7 @@ class RowTile:
                         s = s + load(self.slopes, lanes, v) * away
                     store(self.scores, s, first + b, v)
 
-    def _hide(self, start: Expr, end: Expr, window: int | None) -> None:
+    def _hide(self, start: Expr, end: Expr, window: Expr | None) -> None:
         """Emit HIDDEN over the scores of positions that a row does not see."""
         attrs, lanes = self.args.attrs, self.lanes
         for v in self._vectors:
@@ -178,7 +179,7 @@ class RowTile:
                 hidden = splat(f32(HIDDEN), lanes)
                 kept = tirx.Select(position <= bound, score, hidden)
                 if window is not None:
-                    oldest = last - splat(tirx.const(window, "int32"), lanes)
+                    oldest = last - splat(window.astype("int32"), lanes)
                     kept = tirx.Select(position > oldest, kept, hidden)
                 if attrs.mask_block:
                     seen = load(self.sees, lanes, v) != splat(tirx.const(0, "int32"), lanes)

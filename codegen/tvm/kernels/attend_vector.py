@@ -43,19 +43,25 @@ def shuffle(vectors: Sequence[Expr], lanes: Sequence[int]) -> Expr:
     return tirx.Shuffle(list(vectors), [tirx.const(n, "int32") for n in lanes])
 
 
-def fold(x: Expr, lanes: int, combine: Callable[[Expr, Expr], Expr]) -> Expr:
-    """All lanes of `x` combined into one scalar, by halves."""
+def fold(x: Expr, lanes: int, combine: Callable[[Expr, Expr], Expr], scratch: Buffer) -> Expr:
+    """All lanes of `x` combined into one scalar, by halves, in `scratch` f32[lanes] (why: below)."""
+    store(scratch, x, 0)
     while lanes > 1:
         lanes //= 2
-        x = T.bind(combine(shuffle([x], range(lanes)), shuffle([x], range(lanes, 2 * lanes))))
-    return x
+        store(scratch, combine(load(scratch, lanes, 0), load(scratch, lanes, lanes)), 0)
+    return T.bind(scratch[0])
 
 
-def transposed_sums(rows: Sequence[Expr]) -> Expr:
-    """The vector of the sums of n vectors of n lanes each, n a power of two: n - 1 additions in all."""
+def transposed_sums(rows: Sequence[Expr], scratch: Buffer) -> Expr:
+    """The vector of the sums of n vectors of n lanes each, n a power of two: n - 1 additions in all.
+
+    Partial sums go through `scratch` f32[n / 2 · n], which LLVM keeps in registers: TVM's passes take
+    exponential time over a tree of expressions in which each is used twice.
+    """
     n, level = len(rows), list(rows)
+    even, odd = range(0, 2 * n, 2), range(1, 2 * n, 2)
     while len(level) > 1:
-        pairs = zip(level[::2], level[1::2], strict=True)
-        even, odd = range(0, 2 * n, 2), range(1, 2 * n, 2)
-        level = [T.bind(shuffle([a, b], even) + shuffle([a, b], odd)) for a, b in pairs]
+        for i, pair in enumerate(zip(level[::2], level[1::2], strict=True)):
+            store(scratch, shuffle(pair, even) + shuffle(pair, odd), i * n)
+        level = [load(scratch, n, i * n) for i in range(len(level) // 2)]
     return level[0]

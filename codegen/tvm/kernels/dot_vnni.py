@@ -1,7 +1,7 @@
 """Sums of unsigned codes times int8 activations by AVX-512 VNNI: 16 rows, one word of codes each.
 
-TVM ships `dot_16x4_vnni`, but with i32 operands that LLVM 22 refuses; here the operands are i8 as LLVM wants them,
-and the codes are unpacked from words of 8, 4 or 2 bits: four consecutive k to the four bytes of a lane.
+TVM ships `dot_16x4_vnni`, but with i32 operands that LLVM 22 refuses; here the operands are i8 as LLVM wants
+them, and the codes are unpacked from words of 8, 4 or 2 bits: four consecutive k to the four bytes of a lane.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _VPDPBUSD = "llvm.x86.avx512.vpdpbusd.512"
 
 @cache
 def vnni_dot(bits: int) -> str:
-    """Name of the registered intrinsic for codes of `bits` (8, 4 or 2): sums i32 `[16]` += x i8 `[32 / bits]` · codes.
+    """Name of the registered intrinsic for codes of `bits` (8, 4 or 2).
 
-    It stands for the loops (row, quarter, byte) of `linear_part`.
+    Sums i32 `[16]` += x i8 `[32 / bits]` · codes: the loops (row, quarter, byte) of `linear_part`.
     """
     quarters = 8 // bits
     elements = 4 * quarters
@@ -29,7 +29,7 @@ def vnni_dot(bits: int) -> str:
 
     if quarters == 1:
 
-        @T.prim_func(s_tir=True)
+        @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]  # TVM has no type hints
         def meaning(x: T.handle, words: T.handle, sums: T.handle) -> None:
             X = T.match_buffer(x, (T.int64(4),), "int8", offset_factor=1, align=1)
             W = T.match_buffer(words, (T.int64(_LANES),), "int32", offset_factor=1)
@@ -46,7 +46,7 @@ def vnni_dot(bits: int) -> str:
 
     else:
 
-        @T.prim_func(s_tir=True)
+        @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]  # TVM has no type hints
         def meaning(x: T.handle, words: T.handle, sums: T.handle) -> None:
             X = T.match_buffer(x, (T.int64(elements),), "int8", offset_factor=1, align=1)
             W = T.match_buffer(words, (T.int64(_LANES),), "int32", offset_factor=1)
@@ -64,7 +64,7 @@ def vnni_dot(bits: int) -> str:
                             T.int32(mask),
                         )
 
-    @T.prim_func(s_tir=True)
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]  # TVM has no type hints
     def code(x: T.handle, words: T.handle, sums: T.handle) -> None:
         X = T.match_buffer(x, (T.int64(elements),), "int8", offset_factor=1, align=1)
         W = T.match_buffer(words, (T.int64(_LANES),), "int32", offset_factor=1)

@@ -1,9 +1,9 @@
 """Linear layers over packed weights as tensor expressions.
 
 Two forms with one meaning. The neutral form is a single reduction with the dequantization written into it,
-which any target can schedule. The CPU form has the same result in the shape that `linear_schedule_cpu` wants:
-rows padded to tiles, and for quantized weights and one row, partial sums per scale group, on codes. Stages are
-named `linear…`; the last one, `linear`, is the result that epilogues read.
+which any target can schedule. The CPU form has the same result in the shape that `linear_schedule_cpu`
+wants: rows padded to tiles, and for quantized weights and one row, partial sums per scale group, on codes.
+Stages are named `linear…`; the last one, `linear`, is the result that epilogues read.
 """
 
 from __future__ import annotations
@@ -13,11 +13,19 @@ from typing import Any, Literal
 
 from tvm import te, tirx
 
+from cosyn.codegen.tvm.kernels.dot_bf16 import pair_product, split_pairs
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
-from cosyn.codegen.tvm.kernels.packed_weight import MANTISSA_BITS, PackedWeight, above_one, code_in_word, f32, i64
+from cosyn.codegen.tvm.kernels.packed_weight import (
+    MANTISSA_BITS,
+    PackedWeight,
+    above_one,
+    code_in_word,
+    f32,
+    i64,
+)
 
 Expr = Any  # TVM's expressions overload the operators; its stubs do not say so
-Form = Literal["neutral", "cpu"]
+Form = Literal["neutral", "cpu", "cpu_bf16"]
 
 _ROW_TILE = 8
 
@@ -44,6 +52,8 @@ def linear_compute(
         total = _neutral(x, weight)
     elif layout.format is None or _rows(x) != 1:
         total = _tiled(x, weight)
+    elif form == "cpu_bf16" and layout.whole_words and weight.bits in (4, 2):
+        total = _split(x, weight)
     else:
         total = _grouped(x, weight, 1)
     return _result(x, total, layout, bias)
@@ -63,7 +73,7 @@ def linear_i8_compute(
     """
     weight = PackedWeight(layout, pieces)
     _check(codes, layout, "int8")
-    total = _grouped(codes, weight, row_tile(_rows(codes)) if form == "cpu" else 1)
+    total = _grouped(codes, weight, row_tile(_rows(codes)) if form != "neutral" else 1)
     return _result(codes, total, layout, bias, scales)
 
 
@@ -144,12 +154,7 @@ def _grouped(x: te.Tensor, weight: PackedWeight, tile: int) -> te.Tensor:
     per_group = layout.group // layout.chunk
     integer = x.dtype == "int8"
     dtype = "int32" if integer else "float32"
-    j = _axis(size, "j")
-    sums = te.compute(
-        (x.shape[0], i64(groups)),
-        lambda s, g: te.sum(x(s, g * size + j).astype(dtype), axis=j),
-        name="linear_xsum",
-    )
+    sums = _group_sums(x, size, dtype)
     part = _partial_sums(x, weight, padded, row)
     g = _axis(groups, "g")
 
@@ -165,6 +170,48 @@ def _grouped(x: te.Tensor, weight: PackedWeight, tile: int) -> te.Tensor:
 
     return te.compute(
         (padded, i64(layout.padded_n)), lambda s, n: te.sum(scaled(s, n), axis=g), name="linear_acc"
+    )
+
+
+def _split(x: te.Tensor, weight: PackedWeight) -> te.Tensor:
+    """Σ_g scale · Σ_j x · (code - 2^(bits-1)), less what a zero point elsewhere takes, with x in two bf16 parts."""
+    layout, bits = weight.layout, weight.bits
+    words = layout.group // layout.step
+    half = layout.step // 2
+    pairs = split_pairs(x, layout.k, bits)
+    word, field = _axis(words, "word"), _axis(half, "field")
+
+    def dot(s: Expr, g: Expr, n: Expr) -> Expr:
+        at = g * words + word
+        high, low = pairs(s, at, field), pairs(s, at, field + half)
+        product = pair_product(high, low, weight.word((), n, at), field, bits)
+        return te.sum(product, axis=[word, field])
+
+    shape = (x.shape[0], i64(layout.groups), i64(layout.padded_n))
+    part = te.compute(shape, dot, name="linear_part")
+    symmetric = layout.format is not None and layout.format.symmetric
+    sums = None if symmetric else _group_sums(x, layout.group, "float32")
+    g = _axis(layout.groups, "g")
+
+    def scaled(s: Expr, n: Expr) -> Expr:
+        scale = weight.scale((), n, g)
+        if sums is None:
+            return scale * part(s, g, n)
+        shift = weight.zero((), n, g, "float32") - f32(float(1 << (bits - 1)))
+        return scale * (part(s, g, n) - shift * sums(s, g))
+
+    return te.compute(
+        (x.shape[0], i64(layout.padded_n)), lambda s, n: te.sum(scaled(s, n), axis=g), name="linear_acc"
+    )
+
+
+def _group_sums(x: te.Tensor, size: int, dtype: str) -> te.Tensor:
+    """Σ x over runs of `size` columns."""
+    j = _axis(size, "j")
+    return te.compute(
+        (x.shape[0], i64(int(x.shape[1]) // size)),
+        lambda s, g: te.sum(x(s, g * size + j).astype(dtype), axis=j),
+        name="linear_xsum",
     )
 
 

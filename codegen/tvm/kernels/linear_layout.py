@@ -1,13 +1,14 @@
 """How a weight matrix lies in memory for the linear kernels: blocks of rows, k-major inside a block.
 
 Rows are cut into blocks of `block` (64, or 32 or 16 for narrow matrices), the last one zero-padded. Inside a
-block the k index is slow and the row fast, so that one vector load gives one (or several packed) k of 16 rows:
-a decode step reads the arrays from first to last byte.
+block the k index is slow and the row fast, so that one vector load gives one (or several packed) k of 16
+rows: a decode step reads the arrays from first to last byte.
 
 Codes are stored unsigned (a symmetric code plus 2^(bits-1)) in 32-bit words per row. A word holds
-`32 / plane bits` consecutive k; element e lies at bit `8·(e mod 4) + bits·(e div 4)`, so that one shift and mask
-leaves four consecutive k in the four bytes of a word: the order of VNNI and NEON dot products. Widths that are
-not a power of two are split into planes (5 = 4 + 1 bits), most significant first, each an array of words.
+`32 / plane bits` consecutive k; element e lies at bit `8·(e mod 4) + bits·(e div 4)`, so that one shift and
+mask leaves four consecutive k in the four bytes of a word: the order of VNNI and NEON dot products. Widths
+that are not a power of two are split into planes (5 = 4 + 1 bits), most significant first, each an array of
+words.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class PackedLayout:
 
     @property
     def step(self) -> int:
-        """Consecutive k that one load of words (of one plane at least) covers; 1 where words straddle groups."""
+        """Consecutive k that one word (of the widest plane) covers; 1 where words straddle groups."""
         if self.format is None:
             return 2 if self.dtype is DType.BF16 and self.k % 2 == 0 else 1
         step = min(p.per_word for p in self.planes)
@@ -109,14 +110,14 @@ class PackedLayout:
 
     @property
     def whole_words(self) -> bool:
-        """Whether a scale group is a whole number of words of the only plane: what dot-product code asks for."""
+        """Whether there is one plane and a scale group is whole words: what dot-product code asks for."""
         return len(self.planes) == 1 and self.group % self.planes[0].per_word == 0
 
     @property
     def chunk(self) -> int:
         """Columns whose products are summed before they are scaled.
 
-        A whole group, or a part of a long one: f32 sums of codes that are not centred lose digits over long runs.
+        A whole group, or a part of a long one: f32 sums of codes that are not centred lose digits over time.
         """
         if self.activation == "int8" or self.group <= _LONGEST_CHUNK:
             return self.group
@@ -137,7 +138,8 @@ class PackedLayout:
                 return (Piece("words", "int32", (*lead, -(-self.k // 2), self.block)),)
             return (Piece("values", self.dtype.numpy.name, (*lead, self.k, self.block)),)
         pieces = [
-            Piece(f"codes{p.bits}", "int32", (*lead, -(-self.k // p.per_word), self.block)) for p in self.planes
+            Piece(f"codes{p.bits}", "int32", (*lead, -(-self.k // p.per_word), self.block))
+            for p in self.planes
         ]
         scale = "uint16" if self.format.scale_dtype is DType.BF16 else self.format.scale_dtype.numpy.name
         pieces.append(Piece("scales", scale, (*lead, self.groups, self.block)))
@@ -167,8 +169,9 @@ def layout_for(
 ) -> PackedLayout:
     """The layout of a weight of that type for kernels that take `activation`.
 
-    One layout serves every instruction set so far, so `target_features` changes nothing yet. Raises LayoutError for
-    a type that is not `[n, k]` or `[experts, n, k]` of f32, f16 or bf16, or for int8 activations without a format.
+    One layout serves every instruction set so far, so `target_features` changes nothing yet. Raises
+    LayoutError for a type that is not `[n, k]` or `[experts, n, k]` of f32, f16 or bf16, and for int8
+    activations without a format.
     """
     del target_features
     if weight.rank not in (2, 3) or not all(isinstance(d, int) and d > 0 for d in weight.shape):
@@ -179,7 +182,7 @@ def layout_for(
         raise LayoutError(f"scales are f32, f16 or bf16, found {weight}")
     if activation == "int8" and weight.format is None:
         raise LayoutError(f"int8 activations need a quantized weight, found {weight}")
-    *lead, n, k = (int(d) for d in weight.shape)  # type: ignore[arg-type]  # checked to be int above
+    *lead, n, k = (int(d) for d in weight.shape)
     # The widest block that pads no more rows than narrower ones do.
     block = min(_BLOCKS, key=lambda b: (-(-n // b) * b, -b))
     return PackedLayout(n, k, block, weight.dtype, weight.format, activation, lead[0] if lead else 0)

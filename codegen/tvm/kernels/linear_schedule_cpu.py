@@ -13,6 +13,7 @@ from tvm import s_tir
 from tvm.target import Target
 
 from cosyn.codegen.tvm.cpu_target import has_vnni, vector_lanes
+from cosyn.codegen.tvm.kernels.dot_bf16 import DPBF16_LLVM, bf16_dot
 from cosyn.codegen.tvm.kernels.dot_vnni import vnni_dot
 from cosyn.codegen.tvm.kernels.linear import row_tile
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
@@ -20,9 +21,9 @@ from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
 Block = Any
 Loop = Any
 
-_VNNI_LANES = 16
+_DOT_LANES = 16
 _TILE_VECTORS = {16: 2, 8: 1, 4: 2}
-"""Vectors beside each other in a tile of 8 rows, by lanes: accumulators take half of the registers (32, 16, 32)."""
+"""Vectors beside each other in a tile of 8 rows, by lanes: accumulators take half of the registers."""
 
 
 def schedule_linear(schedule: s_tir.Schedule, layout: PackedLayout, seq: int | None, target: Target) -> None:
@@ -50,10 +51,14 @@ def schedule_linear(schedule: s_tir.Schedule, layout: PackedLayout, seq: int | N
     if "linear_weight" in stages:
         _schedule_weight(schedule, stages["linear_weight"], words[-1], lanes)
     decompose = [(acc, words[0])]
-    vnni = layout.activation == "int8" and layout.whole_words and has_vnni(target) and lanes == _VNNI_LANES
+    intrinsic = _intrinsic(stages, layout, target) if lanes == _DOT_LANES else ""
     if "linear_part" in stages:
-        part, dot, word = _schedule_part(schedule, stages["linear_part"], reduction, layout, lanes, vnni)
+        part, dot, word = _schedule_part(
+            schedule, stages["linear_part"], reduction, layout, lanes, bool(intrinsic)
+        )
         decompose.append((part, word))
+    if "linear_split" in stages:
+        _schedule_split(schedule, stages["linear_split"])
     _registers(schedule, m, u, v)
     if len(words) > 1:
         schedule.unroll(words[-1])
@@ -61,8 +66,8 @@ def schedule_linear(schedule: s_tir.Schedule, layout: PackedLayout, seq: int | N
     for stage, loop in reversed(decompose):
         init = schedule.decompose_reduction(stage, loop)
         schedule.vectorize(schedule.get_loops(init)[-1])
-    if vnni:
-        schedule.tensorize(dot, vnni_dot(layout.planes[0].bits))
+    if intrinsic:
+        schedule.tensorize(dot, intrinsic)
 
 
 def _stage_names(schedule: s_tir.Schedule) -> list[str]:
@@ -115,14 +120,15 @@ def _schedule_weight(schedule: s_tir.Schedule, weight: Block, element: Loop, lan
 def _schedule_part(
     schedule: s_tir.Schedule, part: Block, group: Loop, layout: PackedLayout, lanes: int, dot: bool
 ) -> tuple[Block, Loop, Loop]:
-    """Sums over one scale group in registers: the block, its loop over lanes, the loop at which it starts at 0.
+    """Sums over one scale group in registers: the block, its loop over lanes, the loop where it starts at 0.
 
     `dot` leaves the loops over lanes and the elements of a word for a dot-product instruction.
     """
     schedule.compute_at(part, group, preserve_unit_loops=True)
     schedule.set_scope(part, 0, "local")
     if layout.whole_words:
-        m, _group, rows, word, *elements = schedule.get_loops(part)[-6 if layout.step > 4 else -5 :]
+        # Outside lie block, sub, tile and group.
+        m, _group, rows, word, *elements = schedule.get_loops(part)[4:]
         if dot:
             u, v = schedule.split(rows, [None, lanes])
             schedule.reorder(word, m, u, v, *elements)
@@ -138,6 +144,20 @@ def _schedule_part(
     schedule.unroll(element)
     _registers(schedule, m, u, v)
     return part, v, word
+
+
+def _intrinsic(stages: dict[str, Block], layout: PackedLayout, target: Target) -> str:
+    """Name of the dot-product intrinsic that the partial sums are made of; empty for plain code."""
+    if "linear_split" in stages:
+        return bf16_dot(layout.planes[0].bits)
+    vnni = layout.activation == "int8" and layout.whole_words and has_vnni(target)
+    return vnni_dot(layout.planes[0].bits) if vnni else ""
+
+
+def _schedule_split(schedule: s_tir.Schedule, split: Block) -> None:
+    *_, word, entry = schedule.get_loops(split)
+    schedule.unroll(entry)
+    schedule.annotate(word, "pragma_import_llvm", DPBF16_LLVM)
 
 
 def _vectorize_epilogue(schedule: s_tir.Schedule, block: Block, lanes: int) -> None:

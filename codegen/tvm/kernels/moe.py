@@ -1,4 +1,4 @@
-"""Mixture of experts over packed weights: each token reads the weights of the experts that it chose, no others."""
+"""Mixture of experts over packed weights: each token reads the experts that it chose, no others."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def moe_prim_func(
     """(x f32 `[seq, d]`, weights f32 `[seq, choices]`, ids i32 `[seq, choices]`, pieces of up, pieces of down
     [, up bias f32 `[experts, 2n]`][, down bias f32 `[experts, d]`], y f32 `[seq, d]`), not yet scheduled.
 
-    `up` is the layout of `[experts, 2n, d]` (gate rows, then up rows; `[experts, n, d]` if not gated), `down` that
-    of `[experts, d, n]`. Scratch of `seq · choices · (3n + d)` floats is allocated inside.
+    `up` is the layout of `[experts, 2n, d]` (gate rows, then up rows; `[experts, n, d]` if not gated), `down`
+    that of `[experts, d, n]`. Scratch of `seq · choices · (3n + d)` floats is allocated inside.
     """
     rows = tirx.Var("seq", "int64") if seq is None else i64(seq)
     x = te.placeholder((rows, i64(up.k)), "float32", name="x")
     weights = te.placeholder((rows, i64(choices)), "float32", name="weights")
     ids = te.placeholder((rows, i64(choices)), "int32", name="ids")
     up_pieces, down_pieces = _placeholders(up, "up"), _placeholders(down, "down")
-    up_biases = [te.placeholder((i64(up.experts), i64(up.n)), "float32", name="up_bias")] if up_bias else []
-    down_biases = [te.placeholder((i64(down.experts), i64(down.n)), "float32", name="down_bias")] if down_bias else []
+    up_biases = [_bias(up, "up_bias")] if up_bias else []
+    down_biases = [_bias(down, "down_bias")] if down_bias else []
 
     hidden = _expert_linear(lambda t, _c, k: x(t, k), ids, PackedWeight(up, up_pieces), _HIDDEN)
     activation = UNARY[attrs.activation]
@@ -66,7 +66,7 @@ def moe_prim_func(
 
 
 def schedule_moe_cpu(schedule: s_tir.Schedule, up: PackedLayout, down: PackedLayout, target: Target) -> None:
-    """Schedule, in place, what `moe_prim_func` made: blocks of expert rows in parallel, accumulators in registers."""
+    """Schedule, in place, what `moe_prim_func` made: expert rows in parallel, accumulators in registers."""
     for name, layout in ((_HIDDEN, up), (_OUT, down)):
         _schedule_expert_linear(schedule, schedule.get_sblock(name), layout, vector_lanes(target))
     for name in ("moe_inner", "moe"):
@@ -79,7 +79,13 @@ def schedule_moe_cpu(schedule: s_tir.Schedule, up: PackedLayout, down: PackedLay
 
 
 def _placeholders(layout: PackedLayout, prefix: str) -> list[te.Tensor]:
-    return [te.placeholder([i64(d) for d in p.shape], p.dtype, name=f"{prefix}_{p.name}") for p in layout.pieces]
+    return [
+        te.placeholder([i64(d) for d in p.shape], p.dtype, name=f"{prefix}_{p.name}") for p in layout.pieces
+    ]
+
+
+def _bias(layout: PackedLayout, name: str) -> te.Tensor:
+    return te.placeholder((i64(layout.experts), i64(layout.n)), "float32", name=name)
 
 
 def _expert_linear(x: Any, ids: te.Tensor, weight: PackedWeight, name: str) -> te.Tensor:

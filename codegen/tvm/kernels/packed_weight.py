@@ -55,7 +55,8 @@ class PackedWeight:
             word = self._at(f"codes{plane.bits}", lead, row, tirx.floordiv(k, plane.per_word))
             element = tirx.floormod(k, plane.per_word)
             bit = (tirx.floormod(element, 4) * 8 + tirx.floordiv(element, 4) * plane.bits).astype("int32")
-            field = _shifted(word, bit, plane.shift + above) & _i32(((1 << plane.bits) - 1) << (plane.shift + above))
+            to = plane.shift + above
+            field = _shifted(word, bit, to) & _i32(((1 << plane.bits) - 1) << to)
             total = field if total is None else total | field
         return total
 
@@ -78,7 +79,7 @@ class PackedWeight:
         return self._at("zeros", lead, row, group).astype(dtype)
 
     def value(self, lead: Sequence[Expr], row: Expr, k: Expr, fast: bool = False) -> Expr:
-        """The weight as f32; `fast` writes the code into the mantissa (exact too) instead of converting it."""
+        """The weight as f32; `fast` writes the code into the mantissa instead of converting it."""
         if self.layout.format is not None:
             group = tirx.floordiv(k, self.layout.group)
             scale, zero = self.scale(lead, row, group), self.zero(lead, row, group, "float32")
@@ -99,7 +100,7 @@ class PackedWeight:
 
 
 def code_in_word(word: Expr, quarter: Expr | None, byte: Expr, bits: int, above: int = 0) -> Expr:
-    """The code of element `4 · quarter + byte` of a word, times 2^above; codes of 8 bits have no quarters."""
+    """The code of element `4 · quarter + byte` of a word, times 2^above; 8-bit codes have no quarters."""
     bit = byte.astype("int32") * 8
     if quarter is not None:
         bit = bit + quarter.astype("int32") * bits
@@ -107,7 +108,7 @@ def code_in_word(word: Expr, quarter: Expr | None, byte: Expr, bits: int, above:
 
 
 def above_one(code: Expr) -> Expr:
-    """1 + code / 2^bits as f32, for a code that was placed in the top of the mantissa: no conversion needed."""
+    """1 + code / 2^bits as f32, for a code that was placed in the top of the mantissa."""
     return tirx.reinterpret("float32", code | _i32(_ONE_BITS))
 
 

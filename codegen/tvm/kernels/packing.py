@@ -22,8 +22,9 @@ class PackingError(ValueError):
 def pack(layout: PackedLayout, weight: Weight) -> dict[str, Array]:
     """Piece name → array for a weight `[n, k]` (or `[experts, n, k]`).
 
-    A float layout takes an array of any float dtype and rounds it to the layout's; a layout with a format takes a
-    QuantizedWeight of that format. Temporaries are a few row blocks. Raises PackingError where they do not fit.
+    A float layout takes an array of any float dtype and rounds it to the layout's; a layout with a format
+    takes a QuantizedWeight of that format. Temporaries are a few row blocks. Raises PackingError where they
+    do not fit.
     """
     _check(layout, weight)
     out = {p.name: np.zeros(p.shape, p.dtype) for p in layout.pieces}
@@ -49,7 +50,8 @@ def unpack(layout: PackedLayout, pieces: dict[str, Array]) -> Weight:
         words = pieces[f"codes{plane.bits}"].view(np.uint32)
         for element in range(plane.per_word):
             columns = range(element, layout.k, plane.per_word)
-            part = (words[..., : len(columns), :] >> np.uint32(plane.bit(element))) & np.uint32((1 << plane.bits) - 1)
+            shifted = words[..., : len(columns), :] >> np.uint32(plane.bit(element))
+            part = shifted & np.uint32((1 << plane.bits) - 1)
             codes[..., element :: plane.per_word] |= _rows_first(part.astype(np.uint8) << plane.shift)
     codes = codes[..., : layout.n, :]
     signed = (codes.astype(np.int16) + fmt.low).astype(np.int8) if fmt.symmetric else codes
@@ -89,7 +91,9 @@ def _pack_float(layout: PackedLayout, out: dict[str, Array], rows: Array) -> Non
     out["words"][:, :count] = np.ascontiguousarray(values).view(np.int32).T
 
 
-def _pack_codes(layout: PackedLayout, out: dict[str, Array], weight: QuantizedWeight, index: tuple[Any, ...]) -> None:
+def _pack_codes(
+    layout: PackedLayout, out: dict[str, Array], weight: QuantizedWeight, index: tuple[Any, ...]
+) -> None:
     codes = weight.codes[index]
     count = len(codes)
     if codes.dtype == np.int8:

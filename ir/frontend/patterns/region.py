@@ -14,6 +14,7 @@ from cosyn.ir.node import Node
 from cosyn.ir.ops import OPS
 
 _LARGEST = 48  # nodes of a region; those of interest have fewer than 20
+_CLIMBED = 4  # values passed on the way: joins and reshapes at the end of a region
 _ENTRY = ""
 
 
@@ -65,11 +66,8 @@ class RegionFinder:
 
     def region(self, root: Node, ops: Collection[str]) -> Region | None:
         """The region that ends at `root`, if x has its type and only `ops` lie between."""
-        start = self._dominators.get(root.name)
-        if root.op not in ops or not start:
-            return None
-        x = self.graph.producers[start]
-        if x.type != root.type:
+        x = self._source(root) if root.op in ops else None
+        if x is None:
             return None
         names: set[str] = set()
         pending = [root]
@@ -88,3 +86,14 @@ class RegionFinder:
                     return None
         nodes = sorted(names, key=self._order.__getitem__)
         return Region(x.ref, tuple(self.graph.producers[n] for n in nodes)) if len(nodes) > 1 else None
+
+    def _source(self, root: Node) -> Node | None:
+        """The nearest node of the type of `root` that all its data comes through."""
+        name = root.name
+        for _ in range(_CLIMBED):
+            name = self._dominators.get(name) or _ENTRY
+            if name == _ENTRY:
+                return None
+            if self.graph.producers[name].type == root.type:
+                return self.graph.producers[name]
+        return None
