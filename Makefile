@@ -10,7 +10,7 @@ SOURCES := cosyn $(ROOMS) tests examples
 export VENV PYTHON
 # Two tests run at once, and each brings its own threads: without these they fight for the cores.
 TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
-PYTEST_ARGS ?= -n 2 -q
+PYTEST_ARGS ?= -n 2 --dist loadgroup
 
 .PHONY: help demo test test-full lint types format dev clean
 

@@ -13,20 +13,20 @@ def artifact_readme(manifest: dict[str, Any]) -> str:
         if model["random_weights"] is not None
         else "those of the source model, under its licence"
     )
-    states = manifest["states"]
-    per_position = manifest["bytes_per_token"]["kv_per_position"]
+    per_token, arena = manifest["bytes_per_token"], manifest["arena"]
+    origin = f"`{model['source']}` ({model['architecture']}, {model['n_layers']} layers)"
     return f"""# {model["name"]} for {target["name"]}
 
-Made by cosyn {manifest["cosyn_version"]} from `{model["source"]}` ({model["architecture"]}, {model["n_layers"]} layers).
+Made by cosyn {manifest["cosyn_version"]} from {origin}.
 
 | | |
 |---|---|
 | recipe | `{recipe["name"]}` |
 | longest sequence | {model["max_seq"]} tokens |
 | weights | {weights} |
-| weight bytes read per decoded token | {manifest["bytes_per_token"]["weights"]:,} |
-| KV cache | {per_position:,} bytes per token over {len(states)} layers |
-| arena for intermediate values | {manifest["arena"]["bytes"]:,} bytes (liveness lower bound {manifest["arena"]["lower_bound_bytes"]:,}) |
+| weight bytes read per decoded token | {per_token["weights"]:,} |
+| KV cache | {per_token["kv_per_position"]:,} bytes per token |
+| arena for intermediate values | {arena["bytes"]:,} bytes (lower bound {arena["lower_bound_bytes"]:,}) |
 | needs | {" ".join(target.get("features", [])) or target["device"]} |
 
 ## Run it

@@ -14,10 +14,11 @@ from cosyn.runtime.errors import ArtifactError, HostError
 
 SOURCES = ("host.c", "opencl_api.c", "program.c")
 HEADERS = ("host.h", "opencl_api.h", "program.h")
+_OPTIONS = ("-std=c11", "-O2", "-fPIC", "-shared")
 
 
 def build_host(folder: Path) -> Path:
-    """The host library of the artifact in `folder`, from the user's cache or compiled by the system's C compiler.
+    """The host library of the artifact in `folder`, from the user's cache or compiled by the C compiler here.
 
     HostError where there is no compiler; ArtifactError where it refuses the sources.
     """
@@ -50,7 +51,8 @@ def _compile(sources: Sequence[str], library: Path) -> None:
         # Another process may build the same library: whoever finishes last replaces equal bytes.
         with tempfile.TemporaryDirectory(dir=library.parent) as folder:
             built = Path(folder) / "host.so"
-            command = [*compiler.split(), "-std=c11", "-O2", "-fPIC", "-shared", "-o", str(built), *sources, "-ldl"]
+            options = [*_OPTIONS, "-o", str(built)]
+            command = [*compiler.split(), *options, *sources, "-ldl"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise ArtifactError(f"{compiler} cannot compile the host program:\n{done.stderr.strip()}")

@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,7 @@ class OpenClExecutor:
     """The launch lists of program.c over the mapped weights."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
-        """Build the host where it is not in the cache, open the device, load the weights. HostError, ArtifactError."""
+        """Build the host if need be, open the device, load the weights. HostError, ArtifactError."""
         self.vocab_size = manifest.model.vocab_size
         self.max_seq = manifest.model.max_seq
         self.max_chunk = manifest.max_chunk
@@ -97,14 +98,12 @@ class OpenClExecutor:
         """See `Executor.step`. The smallest entry point that covers the step runs."""
         if not isinstance(state, OpenClState):
             raise TypeError(f"expected a state of this executor, found {type(state).__name__}")
-        # Kernels write at least one row; where no logits are wanted, the last token's are computed and dropped.
+        # Kernels write at least one row: where no logits are wanted, the last token's are dropped.
         rows = out_rows if len(out_rows) else np.array([len(token_ids) - 1])
         inputs = [np.ascontiguousarray(a, np.int32) for a in (token_ids, positions, slots, rows)]
-        tokens = [a.ctypes.data for a in inputs]
-        failed = self.library.cosyn_step(
-            self.handle, state.handle, len(token_ids), *tokens[:3], len(rows), tokens[3], self._logits.ctypes.data
-        )
-        if failed:
+        ids, at, slot, wanted = (a.ctypes.data for a in inputs)
+        handles, logits = (self.handle, state.handle), self._logits.ctypes.data
+        if self.library.cosyn_step(*handles, len(token_ids), ids, at, slot, len(rows), wanted, logits):
             raise self.failure()
         return self._logits[: len(out_rows)]
 
@@ -117,7 +116,7 @@ def _bind(path: Path) -> ctypes.CDLL:
     """The host library with the types of its functions, as host.h declares them."""
     library = ctypes.CDLL(str(path))
     copy = [_POINTER, _POINTER, ctypes.c_int32, _SIZE, _SIZE, _POINTER]
-    types: dict[str, tuple[object, list[object]]] = {
+    types: dict[str, tuple[Any, list[Any]]] = {
         "cosyn_open": (_POINTER, [ctypes.c_char_p, ctypes.c_char_p, _SIZE]),
         "cosyn_close": (None, [_POINTER]),
         "cosyn_error": (ctypes.c_char_p, [_POINTER]),

@@ -70,7 +70,9 @@ def _launch(host: HostFunction, call: KernelCall, numbers: Mapping[str, int], na
         if isinstance(argument, DeviceBuffer) and argument.scratch:
             lines.append(f"scratch_memory(r, {argument.parameter});")
         elif isinstance(argument, DeviceBuffer):
-            lines.append(f"memory(r, &a[{argument.parameter}]); /* {host.parameters[argument.parameter].name} */")
+            lines.append(
+                f"memory(r, &a[{argument.parameter}]); /* {host.parameters[argument.parameter].name} */"
+            )
         else:
             width = 64 if str(argument.ty.dtype) == "int64" else 32
             lines.append(f"scalar{width}(r, {c_expression(argument, names)});")
@@ -80,7 +82,7 @@ def _launch(host: HostFunction, call: KernelCall, numbers: Mapping[str, int], na
 
 
 class _Variables:
-    """Names and definitions of a host function's variables: sizes of the step, extents of tensors, their offsets."""
+    """Names and definitions of a host function's variables: sizes of the step, extents, offsets."""
 
     def __init__(self, host: HostFunction) -> None:
         self._host = host
@@ -130,7 +132,9 @@ class _Tables:
             argument: buffer
             for entry in self.program.entry_points
             for launch in entry.launches
-            for argument, buffer in zip(launch.arguments, self.functions[launch.kernel].parameters, strict=False)
+            for argument, buffer in zip(
+                launch.arguments, self.functions[launch.kernel].parameters, strict=False
+            )
         }
         rows = []
         for weight in self.program.weight_pieces:
@@ -150,7 +154,9 @@ class _Tables:
             size = state.dtype.bits // 8
             for piece in state_pieces(state.dtype.value):
                 width = getattr(state, _STATE_TENSOR_WIDTHS.get(piece, ""), 1)
-                tensors.append(f"{{{i}, {state.n_kv_heads}, {width}, {size if width > 1 or piece in 'kv' else 4}}}")
+                tensors.append(
+                    f"{{{i}, {state.n_kv_heads}, {width}, {size if width > 1 or piece in 'kv' else 4}}}"
+                )
         return [
             _table("const state_tensor state_tensors", tensors or ["{0}"], "state_tensor_count"),
             _table("const state_layout state_layouts", layouts or ["{0}"], "state_count"),
@@ -188,7 +194,9 @@ class _Tables:
         name = argument.ref[1:]
         if any(i.name == name for i in program.graph.inputs):
             if name not in _INPUTS:
-                raise BackendError(f"the OpenCL host gives the inputs {', '.join(_INPUTS)}, the model asks for {name}")
+                raise BackendError(
+                    f"the OpenCL host gives the inputs {', '.join(_INPUTS)}, the model asks for {name}"
+                )
             return f"{{INPUT, {_INPUTS[name]}, 0}}"
         return f"{{ARENA, 0, {program.memory.offset(argument.ref)}}}"
 
@@ -200,6 +208,8 @@ def largest_block(hosts: Iterable[HostFunction]) -> int:
         for step in host.steps:
             if isinstance(step, KernelCall):
                 if not all(isinstance(size, tirx.IntImm) for size in step.block):
-                    raise BackendError(f"kernel {step.kernel}: expected work groups of a fixed size, found {step.block}")
+                    raise BackendError(
+                        f"kernel {step.kernel}: expected work groups of a fixed size, found {step.block}"
+                    )
                 most = max(most, prod(int(size) for size in step.block))
     return most

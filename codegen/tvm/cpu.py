@@ -9,8 +9,8 @@ import tvm
 from tvm import s_tir, tirx
 from tvm.target import Target as TvmTarget
 
-from cosyn.codegen.tvm.cpu_target import cpu_target, host_features, required_features, vector_lanes
 from cosyn.codegen.program import Program
+from cosyn.codegen.tvm.cpu_target import cpu_target, host_features, required_features, vector_lanes
 from cosyn.codegen.tvm.kernels.attend import schedule_attend_cpu
 from cosyn.codegen.tvm.kernels.attend_cpu import attend_cpu_prim_func
 from cosyn.codegen.tvm.kernels.kv_append import schedule_kv_append_cpu
@@ -53,9 +53,9 @@ class CpuBackend:
         kind = lowered.group.kind
         schedule = s_tir.Schedule(lowered.function)
         if kind in ("linear", "linear_i8"):
-            schedule_linear(schedule, *lowered.layouts, seq, self.tvm_target)
+            schedule_linear(schedule, lowered.layouts[0], seq, self.tvm_target)
         elif kind == "moe":
-            schedule_moe_cpu(schedule, *lowered.layouts, self.tvm_target)
+            schedule_moe_cpu(schedule, lowered.layouts[0], lowered.layouts[1], self.tvm_target)
         elif kind == "attend":
             schedule_attend_cpu(schedule)
         elif kind == "kv_append":

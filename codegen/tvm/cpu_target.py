@@ -66,7 +66,7 @@ def cpu_target(features: Collection[str], threads: int) -> Target:
 
 def required_features(target: Target) -> tuple[str, ...]:
     """What a machine must have to run code for `target`, named as in /proc/cpuinfo, sorted."""
-    attributes = {str(a) for a in target.attrs.get("mattr", ())}
+    attributes = _attributes(target)
     if is_aarch64(target):
         return tuple(sorted({_ARM_BASE, *(f for f, name in _ARM_EXTRAS.items() if f"+{name}" in attributes)}))
     level = str(target.attrs["mcpu"])
@@ -88,7 +88,16 @@ def vector_lanes(target: Target) -> int:
 
 def has_vnni(target: Target) -> bool:
     """Whether four u8·s8 products per 32-bit lane are one 512-bit instruction."""
-    return vector_lanes(target) == 16 and "+avx512vnni" in {str(a) for a in target.attrs.get("mattr", ())}
+    return vector_lanes(target) == 16 and "+avx512vnni" in _attributes(target)
+
+
+def has_bf16(target: Target) -> bool:
+    """Whether two bf16 products per 32-bit lane are one 512-bit instruction."""
+    return vector_lanes(target) == 16 and "+avx512bf16" in _attributes(target)
+
+
+def _attributes(target: Target) -> set[str]:
+    return {str(a) for a in target.attrs.get("mattr", ())}
 
 
 def _known_features() -> frozenset[str]:

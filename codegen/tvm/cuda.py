@@ -1,4 +1,4 @@
-"""The CUDA backend: kernels as machine code for one chip, inside the library that TVM's virtual machine runs."""
+"""The CUDA backend: kernels as machine code for one chip, in the library that TVM's virtual machine runs."""
 
 from __future__ import annotations
 
@@ -80,5 +80,7 @@ def _assembly(blob: bytes, workspace: Path) -> Path:
     path = workspace / "imports.c"
     rows = [",".join(map(str, blob[i : i + 32])) for i in range(0, len(blob), 32)]
     body = ",\n".join(rows)
-    path.write_text(f"const unsigned char __tvm_ffi__library_bin[{len(blob)}] = {{\n{body}\n}};\n", encoding="ascii")
+    path.write_text(
+        f"const unsigned char __tvm_ffi__library_bin[{len(blob)}] = {{\n{body}\n}};\n", encoding="ascii"
+    )
     return path

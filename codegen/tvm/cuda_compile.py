@@ -1,8 +1,8 @@
-"""Makes machine code of TVM's CUDA C without a GPU or its driver, and puts it into the library in the C's place.
+"""Makes machine code of TVM's CUDA C without a GPU or its driver, and puts it into the library instead.
 
-TVM compiles CUDA C only where the driver is loaded. Elsewhere its modules carry the source, and whoever loads
-them must bring a compiler. So nvcc compiles the source here, and the serialized module gets the cubin instead: the
-form in which TVM itself stores a compiled module.
+TVM compiles CUDA C only where the driver is loaded. Elsewhere its modules carry the source, and whoever
+loads them must bring a compiler. So nvcc compiles the source here, and the serialized module gets the cubin
+in its place: the form in which TVM itself stores a compiled module.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from cosyn.codegen.errors import BackendError
 _FORCE_SOURCE = "TVM_COMPILE_FORCE_FALLBACK"
 _USAGE = re.compile(
     r"Function properties for (?P<kernel>\w+)\n"
-    r"\s*(?P<stack>\d+) bytes stack frame, (?P<stores>\d+) bytes spill stores, (?P<loads>\d+) bytes spill loads\n"
+    r"\s*(?P<stack>\d+) bytes stack frame, (?P<stores>\d+) bytes spill stores, "
+    r"(?P<loads>\d+) bytes spill loads\n"
     r".*?Used (?P<registers>\d+) registers(?P<rest>[^\n]*)",
     re.DOTALL,
 )
@@ -57,19 +58,31 @@ def find_nvcc() -> str:
     found = shutil.which("nvcc") or shutil.which("nvcc", path=str(Path(home) / "bin"))
     if found is None:
         raise BackendError(
-            "CUDA targets are compiled by nvcc, which is not on PATH nor in CUDA_HOME/bin. Install NVIDIA's CUDA toolkit "
-            "12.4 or later (no GPU or driver is needed), for instance the package cuda-nvcc-13-0 with cuda-cudart-dev-13-0"
+            "CUDA targets are compiled by nvcc, which is neither on PATH nor in CUDA_HOME/bin. Install "
+            "NVIDIA's CUDA toolkit 13 (no GPU or driver is needed), such as the packages cuda-nvcc-13-0 and "
+            "cuda-cudart-dev-13-0"
         )
     return found
 
 
 def compile_cubin(source: str, arch: str) -> Cubin:
-    """nvcc's machine code of the CUDA C `source` for `arch` (as in sm_90a); BackendError with nvcc's words."""
+    """nvcc's machine code of CUDA C for `arch` (as in sm_90a); BackendError with nvcc's words."""
     nvcc = find_nvcc()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernels.cu"
         path.write_text(source, encoding="utf-8")
-        command = [nvcc, "--cubin", f"-arch={arch}", "-O3", "-std=c++17", "-Xptxas", "-v", "-o", "kernels.cubin", path.name]
+        command = [
+            nvcc,
+            "--cubin",
+            f"-arch={arch}",
+            "-O3",
+            "-std=c++17",
+            "-Xptxas",
+            "-v",
+            "-o",
+            "kernels.cubin",
+            path.name,
+        ]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode:
             raise BackendError(f"nvcc cannot compile the kernels for {arch}:\n{_tail(done.stderr)}")
@@ -96,7 +109,7 @@ def _usage(report: str) -> dict[str, KernelUsage]:
 
 @contextmanager
 def modules_as_source() -> Iterator[None]:
-    """TVM keeps CUDA C as it is inside, also on a machine that has a driver: artifacts are the same everywhere."""
+    """Inside, TVM keeps CUDA C as it is, with a driver too: artifacts are the same everywhere."""
     before = os.environ.get(_FORCE_SOURCE)
     os.environ[_FORCE_SOURCE] = "1"
     try:
@@ -134,7 +147,7 @@ def imports_with_cubin(module: Any, cubin: Cubin) -> bytes:
 
 
 def _replace_source(blob: bytes, source: bytes, code: bytes) -> bytes:
-    """Layout: u64 size, two vectors of u64 (the tree of imports), then a key and, but for `_lib`, bytes per module.
+    """Layout: u64 size, two vectors of u64 (the tree of imports), then per module a key and (not `_lib`) bytes.
 
     The bytes of a CUDA module are three fields: format, table of functions, code.
     """

@@ -1,4 +1,4 @@
-"""Splits scheduled functions into device kernels and the few host steps that launch them, without TVM's runtime."""
+"""Splits scheduled functions into device kernels and the host steps that launch them, without TVM."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class DeviceBuffer:
 
 @dataclass(frozen=True, slots=True)
 class KernelCall:
-    """One launch: scalars are integer expressions; `grid` counts blocks and `block` threads, per axis x, y, z."""
+    """One launch: scalars are integers; `grid` counts blocks and `block` threads, per axis x, y, z."""
 
     kernel: str
     arguments: tuple[DeviceBuffer | Expr, ...]
@@ -55,7 +55,7 @@ class KernelCall:
 
 @dataclass(frozen=True, slots=True)
 class HostFunction:
-    """What one scheduled function does on the host. `parameters` are its buffers, with symbolic shapes and offsets."""
+    """What one scheduled function does on the host; `parameters` have symbolic shapes and offsets."""
 
     name: str
     parameters: tuple[tirx.Buffer, ...]
@@ -90,7 +90,7 @@ _DEVICE_KERNEL = 2
 
 
 def _lowering() -> list[Any]:
-    """TVM's own lowering of TensorIR up to the split, without the passes for features that no schedule here uses."""
+    """TVM's own lowering up to the split, without the passes for features that no schedule here uses."""
     block, flat = s_tir.transform, tirx.transform
     return [
         block.CanonicalizeLoop(),
@@ -172,7 +172,7 @@ class _HostReader:
             tuple(extents.get(f"{kind}Idx.{axis}", one) for axis in AXES) for kind in ("block", "thread")
         )
         arguments = tuple(self._argument(v) for v in values[:count])
-        self.steps.append(KernelCall(str(name.value), arguments, grid, block))  # type: ignore[arg-type]  # three axes
+        self.steps.append(KernelCall(str(name.value), arguments, grid, block))
 
     def _argument(self, value: Any) -> DeviceBuffer | Expr:
         return self._device_buffer(value) if self._is_data(value) else value

@@ -17,10 +17,12 @@ from cosyn.codegen.errors import BackendError
 def half_as_storage(kernel: tirx.PrimFunc) -> tirx.PrimFunc:
     """A lowered kernel whose loads and stores of f16 are conversions from and to f32.
 
-    Precondition: every f16 value is loaded and widened at once, or narrowed and stored at once; BackendError where
+    Precondition: every f16 value is widened as it is loaded, or narrowed as it is stored; BackendError where
     one is computed with.
     """
-    body = tvm_ffi.structural_map(kernel.body, [(prim.Cast, _widened_load), (tirx.BufferStore, _narrowed_store)])
+    body = tvm_ffi.structural_map(
+        kernel.body, [(prim.Cast, _widened_load), (tirx.BufferStore, _narrowed_store)]
+    )
     left: list[str] = []
 
     def check(value: Any) -> None:

@@ -123,7 +123,8 @@ class GroupLowering:
         outputs = [env[r] for r in group.outputs]
         function = te.create_prim_func([*placeholders.values(), *outputs])
         title = "_".join(dict.fromkeys(self.graph.producers[n].op for n in group.nodes))
-        return LoweredGroup(group, with_arena_views(function), tuple(placeholders), group.outputs, title, tuple(layouts))
+        arguments = tuple(placeholders)
+        return LoweredGroup(group, with_arena_views(function), arguments, group.outputs, title, tuple(layouts))
 
     def _linear(
         self,
@@ -132,13 +133,13 @@ class GroupLowering:
         env: Mapping[str, te.Tensor],
         placeholders: Mapping[Argument, te.Tensor],
     ) -> te.Tensor:
-        weight = _weight_ref(node)
+        weight, form = _weight_ref(node), self.forms.linear
         pieces = [placeholders[Argument(weight, p.name)] for p in layout.pieces]
         if node.op == "linear_i8":
             codes, scales, _, *bias = node.operands
-            return linear_i8_compute(env[codes], env[scales], pieces, layout, bias=_bias(bias, env), form=self.forms.linear)
+            return linear_i8_compute(env[codes], env[scales], pieces, layout, form, _bias(bias, env))
         x, _, *bias = node.operands
-        return linear_compute(env[x], pieces, layout, bias=_bias(bias, env), form=self.forms.linear)
+        return linear_compute(env[x], pieces, layout, form, _bias(bias, env))
 
     def _placeholder(self, argument: Argument, dims: Dims) -> te.Tensor:
         name = _identifier(argument)
@@ -192,7 +193,7 @@ def _kv_append(lowering: GroupLowering, group: Group, node: Node) -> LoweredGrou
 
 def _topk(lowering: GroupLowering, group: Group, node: Node) -> LoweredGroup:
     columns = int(lowering.graph.types[node.operands[0]].shape[-1])
-    function = topk_prim_func(columns, _attrs(node, TopKAttrs).k, lowering.bound)
+    function = topk_prim_func(columns, _attrs(node, TopKAttrs).k, lowering.seq)
     return LoweredGroup(group, function, lowering.arguments(group), node.results, "topk")
 
 

@@ -31,14 +31,12 @@ _NOISE = re.compile(r"#ifdef cl_khr_fp16\n.*?#endif\n|^__kernel [^{\n]*;\n", re.
 
 
 class OpenClBackend:
-    """Any OpenCL 1.2 device: 32-bit float arithmetic, half precision as storage, buffers instead of images."""
+    """Any OpenCL 1.2 device: 32-bit floats, half precision as storage, buffers instead of images."""
 
     def __init__(self, target: Target) -> None:
         self.forms = NeutralForms()
         self.threads = target.limits.max_threads or _DEFAULT_THREADS
-        self._target = TvmTarget(
-            {"kind": "opencl", "max_num_threads": self.threads, "host": {"kind": "c"}}
-        )
+        self._target = TvmTarget({"kind": "opencl", "max_num_threads": self.threads, "host": {"kind": "c"}})
 
     def schedule(self, lowered: LoweredGroup, seq: int | None) -> tirx.PrimFunc:
         """The simple GPU schedule."""
@@ -64,9 +62,11 @@ class OpenClBackend:
 
 
 def opencl_source(kernels: tvm.IRModule, target: TvmTarget) -> str:
-    """OpenCL C for lowered kernels without arithmetic on halves; BackendError if TVM's text is not as expected."""
+    """OpenCL C for kernels without arithmetic on halves; BackendError if TVM's text is not as expected."""
     build = tvm.get_global_func("target.build.opencl")
     text = _NOISE.sub("", build(kernels, target).inspect_source())
     if "cl_khr_fp16" in text:
-        raise BackendError("TVM's OpenCL code asks for cl_khr_fp16 in an unexpected form; compile with TVM 0.27")
+        raise BackendError(
+            "TVM's OpenCL code asks for cl_khr_fp16 in an unexpected form; compile with TVM 0.27"
+        )
     return re.sub(r"\n{2,}", "\n\n", text)

@@ -1,8 +1,8 @@
 """GPU schedules that are simple and right for any group: CUDA and OpenCL share them.
 
-A group becomes one kernel per result that does not depend on a row reduction, and one for all that do. Results are
-spread over threads, an element each. A contraction is a serial sum in registers of the thread that needs it; a
-reduction over rows is done by the threads of a block together.
+A group becomes one kernel per result that does not depend on a sum over rows, and one for all that do.
+Results are spread over threads, an element each. A contraction is a serial sum in a register of the thread that needs
+it; a sum over a row is made by the threads of a block together.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ Loop = Any
 
 
 _COLUMNS = 64
-"""Columns of a contraction per block of threads: the row block of packed weights, so that loads are coalesced."""
+"""Columns of a contraction per block of threads: as many rows of packed weights lie side by side."""
 
 
 def schedule_gpu(function: tirx.PrimFunc, threads: int, staged: bool = False) -> tirx.PrimFunc:
-    """`function` with all its loops bound to blocks of at most `threads` threads (a power of two).
+    """`function` with its loops bound to blocks of at most `threads` threads (a power of two).
 
-    `staged` makes a kernel of every stage, with scratch memory between them: for sums over sums, as in experts.
+    `staged` makes a kernel of every stage, with scratch memory between them: for sums over sums.
     """
     group = _Group(s_tir.Schedule(function), threads)
     if staged:
@@ -112,7 +112,7 @@ class _Group:
             schedule.set_scope(part, 0, "local")
 
     def bind_rows(self) -> None:
-        """One block of threads per row for what depends on sums over rows, one thread per element for the rest."""
+        """A block of threads per row where sums over rows are read, a thread per element for the rest."""
         families = self._families()
         if families is None:
             self.bind_stages()
@@ -122,7 +122,7 @@ class _Group:
             self._bind_family(*family)
 
     def _bind_family(self, first: Block, *others: Block) -> None:
-        """One block of threads per row: it sums together, through shared memory, and then writes the results."""
+        """A block of threads per row: it sums together, through shared memory, then writes the results."""
         schedule = self.schedule
         loops = schedule.get_loops(first)
         lead = self._spatial(first)
@@ -140,7 +140,7 @@ class _Group:
                 schedule.set_scope(block, 0, "shared")
 
     def _families(self) -> list[list[Block]] | None:
-        """Sums that read no other sum, each with the sums and results that depend on it; None where two share one."""
+        """Sums that read no other sum, each with what depends on it; None where something depends on two."""
         families: list[list[Block]] = []
         for block in self.blocks():
             producers = [p for p in self.schedule.get_producers(block) if self.reduces(p)]

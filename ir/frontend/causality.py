@@ -11,7 +11,8 @@ from cosyn.ir.frontend.lowering import PositionInput
 from cosyn.ir.frontend.positional import Array, PositionValues
 
 _HIDDEN = -1e4  # e to this power is 0 in f32 and f64, so the key has no influence
-_LONGEST = 2048  # positions looked at; a bias is taken to go on in the same way
+_LONGEST = 2048  # positions looked at one by one
+_SAMPLED = 257  # positions looked at of a longer range
 
 
 @dataclass(frozen=True)
@@ -26,20 +27,38 @@ def read_bias(
     terms: Sequence[tuple[PositionInput, float]], positional: PositionValues, heads: int, max_seq: int
 ) -> ScoreBias | None:
     """The bias that the sum of `terms` (values, factor) gives scores `[heads, seq, seq]`; None if another."""
-    length = min(max_seq, _LONGEST)
-    positions = tuple(range(length))
+    near = np.arange(min(max_seq, _LONGEST))
+    found = _read(_total(terms, positional, near), near, heads)
+    if found is None or max_seq <= _LONGEST:
+        return found
+    far = np.unique(np.linspace(0, max_seq - 1, _SAMPLED).astype(int))
+    distance = np.subtract.outer(far, far)
+    visible = ~(_total(terms, positional, far) <= _HIDDEN)
+    expected = (distance >= 0) & (distance < (found.window or max_seq))
+    return found if visible.ndim == 3 and (visible == expected).all() else None
+
+
+def _total(
+    terms: Sequence[tuple[PositionInput, float]], positional: PositionValues, positions: Array
+) -> Array:
+    """The bias `[heads or 1, n, n]` for tokens at `positions`."""
     total = np.zeros((1, 1, 1))
     with np.errstate(invalid="ignore"):
         for value, factor in terms:
-            array = value.at(positional, positions).astype(np.float64)
+            array = value.at(positional, positions.tolist()).astype(np.float64)
             total = total + array.reshape((1,) * max(0, 3 - array.ndim) + array.shape[-3:]) * factor
+    return total
+
+
+def _read(total: Array, positions: Array, heads: int) -> ScoreBias | None:
+    length = len(positions)
     if total.ndim != 3 or total.shape[0] not in (1, heads) or total.shape[-1] != length:
         return None
     total = np.broadcast_to(total, (total.shape[0], length, length))
     visible = ~(total <= _HIDDEN)
     if not (visible == visible[:1]).all():
         return None
-    distance = np.subtract.outer(np.arange(length), np.arange(length))
+    distance = np.subtract.outer(positions, positions)
     seen = distance[visible[0]]
     if not len(seen) or seen.min() != 0:
         return None

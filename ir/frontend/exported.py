@@ -102,15 +102,17 @@ def export(
 def _trace(
     model: torch.nn.Module, arguments: tuple[torch.Tensor, torch.Tensor], max_seq: int
 ) -> torch.export.ExportedProgram:
-    # Where a table has exactly max_seq rows, the trace holds for fewer: a slice of all rows is another view.
-    for longest in (max(max_seq, 2), max_seq - 1):
+    def up_to(longest: int) -> torch.export.ExportedProgram:
         seq = torch.export.Dim("seq", min=1, max=longest)
-        try:
-            return torch.export.export(model, arguments, dynamic_shapes=({1: seq}, {1: seq}), strict=False)
-        except torch._dynamo.exc.UserError as error:
-            if longest < max_seq or f"!= {max_seq}" not in str(error):
-                raise
-    raise AssertionError("unreachable: the second trace returns or raises")
+        return torch.export.export(model, arguments, dynamic_shapes=({1: seq}, {1: seq}), strict=False)
+
+    try:
+        return up_to(max_seq)
+    except torch._dynamo.exc.UserError as error:
+        # Of a table with exactly max_seq rows, a slice of all rows is another kind of view.
+        if f"!= {max_seq}" not in str(error):
+            raise
+    return up_to(max_seq - 1)
 
 
 def _explain(error: Exception) -> str:

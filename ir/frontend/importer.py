@@ -23,7 +23,11 @@ from cosyn.ir.graph import Graph, Input, Weight
 from cosyn.ir.types import SEQ, TensorType
 
 HANDLERS = (
-    aten_elementwise.HANDLERS | aten_movement.HANDLERS | aten_contraction.HANDLERS | aten_attention.HANDLERS | aten_einsum.HANDLERS
+    aten_elementwise.HANDLERS
+    | aten_movement.HANDLERS
+    | aten_contraction.HANDLERS
+    | aten_attention.HANDLERS
+    | aten_einsum.HANDLERS
 )
 _TOKENS = TensorType((SEQ,), DType.I32)
 

@@ -94,7 +94,7 @@ def _from_config(file: Path, folder: Path | None, seed: int | None, max_seq: int
         types = huggingface.parameter_types(model, config_dtype(raw))
         deviation = float(getattr(config, "initializer_range", None) or 0.02)
         weights = AbsentWeights(types) if seed is None else RandomWeights(types, seed, deviation)
-    name = folder.resolve().name if folder is not None else file.stem
+    name = file.resolve().parent.name if file.stem == "config" else file.stem
     with masks_as_meaning(model):
         exported = export(
             model, max_seq=length, position_argument=_position_argument(model), extra={"use_cache": False}

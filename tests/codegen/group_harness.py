@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tvm
+from tvm import s_tir
+
 from cosyn.codegen.tvm.cpu_target import cpu_target, host_features, vector_lanes
 from cosyn.codegen.tvm.lower_group import GroupLowering
 from cosyn.codegen.tvm.schedule_rows_cpu import schedule_rows
@@ -17,7 +19,6 @@ from cosyn.ir.node import NO_ATTRS
 from cosyn.ir.ops import OPS, make_node
 from cosyn.ir.types import Dim, TensorType
 from cosyn.passes.fuse import Group
-from tvm import s_tir
 
 Array = npt.NDArray[Any]
 Step = tuple[str, str, tuple[str, ...], object]

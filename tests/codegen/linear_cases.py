@@ -68,6 +68,18 @@ def build(
     form: Form = "cpu",
 ) -> Any:
     """The compiled function (x[, x scales], pieces…, epilogue operands…, results…)."""
+    function = lower(layout, seq, target, epilogue, form)
+    return tvm.compile(tvm.IRModule({"main": function}), target)["main"]
+
+
+def lower(
+    layout: PackedLayout,
+    seq: int | None,
+    target: Target,
+    epilogue: Epilogue | None = None,
+    form: Form = "cpu",
+) -> tirx.PrimFunc:
+    """The scheduled function that `build` compiles."""
     rows = tirx.Var("seq", "int64") if seq is None else i64(seq)
     pieces = placeholders(layout)
     x = te.placeholder((rows, i64(layout.k)), "int8" if layout.activation == "int8" else "float32", name="x")
@@ -83,7 +95,7 @@ def build(
     schedule = s_tir.Schedule(function)
     if form != "neutral":
         schedule_linear(schedule, layout, seq, target)
-    return tvm.compile(schedule.mod, target)["main"]
+    return schedule.mod["main"]
 
 
 def run(function: Any, arrays: Sequence[Array], *shapes: tuple[int, ...]) -> list[Array]:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from group_harness import Chain, Step, step
+
 from cosyn.ir.ops.attention import RopeAttrs
 from cosyn.ir.ops.movement import AxisAttrs, ReshapeAttrs, SliceAttrs
 from cosyn.ir.ops.row import NormAttrs, TopKAttrs
 from cosyn.ir.types import SEQ
-
-from group_harness import Chain, Step, step
 
 Array = npt.NDArray[Any]
 EPS = NormAttrs(1e-5)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from cosyn.codegen.compiler import CompileRequest, CompileResult, compile_model
 from cosyn.passes.recipe import load_recipe
 from cosyn.targets import load_target

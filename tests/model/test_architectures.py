@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cosyn.runtime
 import numpy as np
 import pytest
 import torch
-from cosyn.runtime import LanguageModel
 
+import cosyn.runtime
+from cosyn.runtime import LanguageModel
 from tests.architectures import CONFIGS, MAX_SEQ, VOCABULARY, hf_logits, save_folder
 from tests.model.compiled import compile_folder, relative_error
 

@@ -174,7 +174,7 @@ def _grouped(x: te.Tensor, weight: PackedWeight, tile: int) -> te.Tensor:
 
 
 def _split(x: te.Tensor, weight: PackedWeight) -> te.Tensor:
-    """Σ_g scale · Σ_j x · (code - 2^(bits-1)), less what a zero point elsewhere takes, with x in two bf16 parts."""
+    """Σ_g scale · (Σ_j x · (code - 2^(bits-1)) - (zero - 2^(bits-1)) · Σ_j x), x in two bf16 parts."""
     layout, bits = weight.layout, weight.bits
     words = layout.group // layout.step
     half = layout.step // 2

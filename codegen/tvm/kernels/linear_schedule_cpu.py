@@ -12,22 +12,29 @@ from typing import Any
 from tvm import s_tir
 from tvm.target import Target
 
-from cosyn.codegen.tvm.cpu_target import has_vnni, vector_lanes
+from cosyn.codegen.tvm.cpu_target import has_bf16, has_vnni, vector_lanes
 from cosyn.codegen.tvm.kernels.dot_bf16 import DPBF16_LLVM, bf16_dot
 from cosyn.codegen.tvm.kernels.dot_vnni import vnni_dot
-from cosyn.codegen.tvm.kernels.linear import row_tile
+from cosyn.codegen.tvm.kernels.linear import Form, row_tile
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
 
 Block = Any
 Loop = Any
 
 _DOT_LANES = 16
+_SERIAL_BYTES = 1 << 16
+"""Weights of one token up to this size take less time (about 3 µs) than waking a thread saves."""
 _TILE_VECTORS = {16: 2, 8: 1, 4: 2}
 """Vectors beside each other in a tile of 8 rows, by lanes: accumulators take half of the registers."""
 
 
+def linear_form(target: Target) -> Form:
+    """The form of `linear_compute` and `linear_i8_compute` that this file schedules best for `target`."""
+    return "cpu_bf16" if has_bf16(target) else "cpu"
+
+
 def schedule_linear(schedule: s_tir.Schedule, layout: PackedLayout, seq: int | None, target: Target) -> None:
-    """Schedule, in place, a function made of the CPU form of `linear_compute` and elementwise epilogues.
+    """Schedule, in place, a function made of a CPU form of `linear_compute` and elementwise epilogues.
 
     `seq` is the static number of rows, or None where it is symbolic. The other blocks of the function must be
     elementwise over `[seq, n]` and follow the linear layer; those that are not results are inlined.
@@ -62,9 +69,11 @@ def schedule_linear(schedule: s_tir.Schedule, layout: PackedLayout, seq: int | N
     _registers(schedule, m, u, v)
     if len(words) > 1:
         schedule.unroll(words[-1])
-    schedule.parallel(block)
+    if not single or layout.nbytes > _SERIAL_BYTES:
+        schedule.parallel(block)
     for stage, loop in reversed(decompose):
         init = schedule.decompose_reduction(stage, loop)
+        # The new loop has the kind of the old one, which a dot product leaves serial.
         schedule.vectorize(schedule.get_loops(init)[-1])
     if intrinsic:
         schedule.tensorize(dot, intrinsic)

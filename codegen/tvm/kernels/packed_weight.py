@@ -21,6 +21,11 @@ def i64(value: int) -> Expr:
     return tirx.IntImm("int64", value)
 
 
+def i32(value: int) -> Expr:
+    """An int32 constant."""
+    return tirx.const(value, "int32")
+
+
 def f32(value: float) -> Expr:
     """A float32 constant."""
     return tirx.const(value, "float32")
@@ -56,7 +61,7 @@ class PackedWeight:
             element = tirx.floormod(k, plane.per_word)
             bit = (tirx.floormod(element, 4) * 8 + tirx.floordiv(element, 4) * plane.bits).astype("int32")
             to = plane.shift + above
-            field = _shifted(word, bit, to) & _i32(((1 << plane.bits) - 1) << to)
+            field = _shifted(word, bit, to) & i32(((1 << plane.bits) - 1) << to)
             total = field if total is None else total | field
         return total
 
@@ -91,7 +96,7 @@ class PackedWeight:
             return stored_float(self._at("values", lead, row, k), self._pieces["values"].dtype)
         word = self._at("words", lead, row, tirx.floordiv(k, 2))
         # Little-endian pair: even k in the low half.
-        half = tirx.Select(tirx.floormod(k, 2) == 0, word << _i32(16), word & _i32(-65536))
+        half = tirx.Select(tirx.floormod(k, 2) == 0, word << i32(16), word & i32(-65536))
         return tirx.reinterpret("float32", half)
 
     def _at(self, name: str, lead: Sequence[Expr], row: Expr, column: Expr) -> Expr:
@@ -104,21 +109,17 @@ def code_in_word(word: Expr, quarter: Expr | None, byte: Expr, bits: int, above:
     bit = byte.astype("int32") * 8
     if quarter is not None:
         bit = bit + quarter.astype("int32") * bits
-    return _shifted(word, bit, above) & _i32(((1 << bits) - 1) << above)
+    return _shifted(word, bit, above) & i32(((1 << bits) - 1) << above)
 
 
 def above_one(code: Expr) -> Expr:
     """1 + code / 2^bits as f32, for a code that was placed in the top of the mantissa."""
-    return tirx.reinterpret("float32", code | _i32(_ONE_BITS))
-
-
-def _i32(value: int) -> Expr:
-    return tirx.const(value, "int32")
+    return tirx.reinterpret("float32", code | i32(_ONE_BITS))
 
 
 def _shifted(word: Expr, bit: Expr, to: int) -> Expr:
     """`word` with `bit` moved to bit `to`; bits that are masked away afterwards may be anything."""
     if to == 0:
         return word >> bit
-    left = _i32(to) - bit
-    return tirx.Select(left >= 0, word << tirx.max(left, _i32(0)), word >> tirx.max(-left, _i32(0)))
+    left = i32(to) - bit
+    return tirx.Select(left >= 0, word << tirx.max(left, i32(0)), word >> tirx.max(-left, i32(0)))

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from cosyn.ir.frontend import ImportedModel, import_model
 from cosyn.ir.interpreter import run_graph
 from cosyn.ir.parser import parse
 from cosyn.ir.printer import print_graph
 from cosyn.ir.types import SEQ
 from cosyn.ir.verifier import verify
-
 from tests.architectures import CONFIGS, VOCABULARY, hf_logits, save_folder
 
 LENGTHS = (1, 7, 200)

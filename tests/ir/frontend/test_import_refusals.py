@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from cosyn.ir.errors import CosynError, ModelError, RequestError, UnsupportedOps
-from cosyn.ir.frontend import import_model
 from torch import nn
 
+from cosyn.ir.errors import CosynError, ModelError, RequestError, UnsupportedOps
+from cosyn.ir.frontend import import_model
 from tests.architectures import CONFIGS, MAX_SEQ
 
 
@@ -72,7 +72,9 @@ def test_rounded_alibi(tmp_path: Path) -> None:
 
 
 def test_attention_within_chunks(tmp_path: Path) -> None:
-    file = written(tmp_path, {"model_type": "llama4_text", "num_hidden_layers": 1, "attention_chunk_size": 64})
+    file = written(
+        tmp_path, {"model_type": "llama4_text", "num_hidden_layers": 1, "attention_chunk_size": 64}
+    )
     with pytest.raises(UnsupportedOps, match="attention within chunks"):
         import_model(file)
 

@@ -9,12 +9,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
+
 from cosyn.ir.errors import UnsupportedOps
 from cosyn.ir.frontend import ImportedModel, import_model
 from cosyn.ir.interpreter import run_graph
 from cosyn.ir.ops.attention import AttentionAttrs, RopeAttrs
-from torch import nn
-from torch.nn import functional
 
 HEADS, WIDTH, LENGTH, VOCABULARY = 4, 8, 64, 17
 
@@ -192,6 +193,18 @@ def test_spelled_out_attention(
     assert isinstance(found, AttentionAttrs)
     assert (found.window, found.softcap, found.alibi) == (window, softcap, alibi)
     assert ops(model)["softmax"] == ops(model)["matmul"] == 0
+
+
+def test_a_window_beyond_what_is_looked_at_closely_is_not_missed() -> None:
+    def far(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, _model: nn.Module) -> torch.Tensor:
+        position = torch.arange(q.shape[2])
+        distance = position[:, None] - position
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=(distance >= 0) & (distance < 3000))
+
+    model = Model(attend=far)
+    model.max_seq = 4096
+    with pytest.raises(UnsupportedOps, match="a mask that is neither causal nor a causal window"):
+        imported(model)
 
 
 def repeated(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, model: nn.Module) -> torch.Tensor:

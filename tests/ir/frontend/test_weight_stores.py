@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+
 from cosyn.ir.dtype import DType
 from cosyn.ir.errors import ModelError, RequestError, WeightError
 from cosyn.ir.frontend import import_model
 from cosyn.ir.types import TensorType
 from cosyn.ir.weight_store import NamedWeights, RandomWeights, SafetensorsFile, TensorParts, open_checkpoint
 from cosyn.ir.weights import MemoryWeights, OverlaidWeights, check_finite
-from safetensors.torch import load_file, save_file
-
 from tests.architectures import save_folder
 
 
@@ -55,7 +55,9 @@ def shard(folder: Path) -> list[Path]:
         part = names[i::2]
         save_file({n: tensors[n] for n in part}, file)
         weight_map |= dict.fromkeys(part, file.name)
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": weight_map})
+    )
     return files
 
 
@@ -125,7 +127,9 @@ def test_tensors_that_the_model_computes_are_no_extras(folder: Path) -> None:
 
 def test_wrong_dtype(folder: Path) -> None:
     rewritten(folder, {"model.norm.weight": torch.ones(48, dtype=torch.int8)})
-    with pytest.raises(WeightError, match=r"model\.norm\.weight .* has element type I8; expected one of F32, F16, BF16"):
+    with pytest.raises(
+        WeightError, match=r"model\.norm\.weight .* has element type I8; expected one of F32, F16, BF16"
+    ):
         import_model(folder)
 
 
@@ -136,7 +140,9 @@ def test_values_that_are_not_finite(folder: Path, dtype: torch.dtype, bad: float
     tensor[3, 5] = bad
     rewritten(folder, {"model.layers.1.mlp.down_proj.weight": tensor})
     weights = import_model(folder).weights
-    with pytest.raises(WeightError, match=r"model\.layers\.1\.mlp\.down_proj\.weight holds 1 value .* at \[3, 5\]"):
+    with pytest.raises(
+        WeightError, match=r"model\.layers\.1\.mlp\.down_proj\.weight holds 1 value .* at \[3, 5\]"
+    ):
         weights.load("model.layers.1.mlp.down_proj.weight")
     weights.load("model.norm.weight")
 
@@ -144,13 +150,17 @@ def test_values_that_are_not_finite(folder: Path, dtype: torch.dtype, bad: float
 def test_check_finite_counts_and_names_the_first() -> None:
     array = np.ones((3, 4), np.float32)
     array[1, 2] = array[2, 0] = np.inf
-    with pytest.raises(WeightError, match=r"weight w holds 2 values that are not finite, the first \(inf\) at \[1, 2\]"):
+    with pytest.raises(
+        WeightError, match=r"weight w holds 2 values that are not finite, the first \(inf\) at \[1, 2\]"
+    ):
         check_finite("w", array)
 
 
 def test_unknown_key_names_the_closest() -> None:
     store = MemoryWeights({"model.norm.weight": np.ones(3, np.float32)})
-    with pytest.raises(WeightError, match=r"no tensor model\.norm\.wieght; the closest name is model\.norm\.weight"):
+    with pytest.raises(
+        WeightError, match=r"no tensor model\.norm\.wieght; the closest name is model\.norm\.weight"
+    ):
         store.load("model.norm.wieght")
 
 
