@@ -6,7 +6,6 @@ from importlib.metadata import version
 
 from cosyn.codegen.program import Argument, EntryPoint, Launch, Program
 from cosyn.ir.graph import Graph
-from cosyn.ir.ops.contraction import MoeAttrs
 from cosyn.ir.types import TensorType
 from cosyn.runtime.tensor_file import TensorSpec
 
@@ -81,8 +80,8 @@ def _share(graph: Graph, launch: Launch, argument: Argument) -> float:
         at = node.operands.index(argument.ref)
         if node.op == "embedding" and at == 1:
             return 1 / _rows(graph.types[argument.ref])
-        if isinstance(node.attrs, MoeAttrs) and at >= 3:
-            return int(graph.types[node.operands[2]].shape[-1]) / _rows(graph.types[argument.ref])
+        if node.op == "expert_linear" and at >= 2:
+            return int(graph.types[node.operands[1]].shape[-1]) / _rows(graph.types[argument.ref])
     return 1.0
 
 

@@ -69,9 +69,7 @@ def _file_trouble(error: OSError) -> Failure:
     where = f"{error.filename}: " if error.filename else ""
     if error.errno == errno.ENOSPC:
         hint = "free some space, or write to another disk with -o DIR"
-        return Failure(
-            f"{where}no space left on the disk; nothing half-written is left behind", hint, WORK_FAILED
-        )
+        return Failure(f"{where}no space left on the disk; nothing half-written is left behind", hint, WORK_FAILED)
     if isinstance(error, FileNotFoundError):
         return Failure(f"{where}no such file or folder", "check the path", REQUEST_WRONG)
     return Failure(f"{where}{error.strerror or error}", "", WORK_FAILED)

@@ -39,10 +39,7 @@ def read_launches(folder: Path) -> dict[str, list[Launch]]:
     """Entry point → its calls in order, from `program.json`."""
     program = json.loads((folder / "program.json").read_text(encoding="utf-8"))
     return {
-        entry: [
-            Launch(c["group"], c["kernel"], tuple(c["arguments"]), tuple(c["results"]), c["layer"])
-            for c in calls
-        ]
+        entry: [Launch(c["group"], c["kernel"], tuple(c["arguments"]), tuple(c["results"]), c["layer"]) for c in calls]
         for entry, calls in program["entry_points"].items()
     }
 
@@ -60,9 +57,7 @@ class KernelRunner:
         self._specs = {s.name: s for s in manifest.states}
         self._capacity = capacity
 
-    def run(
-        self, launch: Launch, values: Mapping[str, Array], states: Mapping[str, StateArrays]
-    ) -> list[Array]:
+    def run(self, launch: Launch, values: Mapping[str, Array], states: Mapping[str, StateArrays]) -> list[Array]:
         """The results on `values` (reference → array); of a `kv_append`, what its state then holds."""
         changed: dict[str, list[tuple[Buffer, int]]] = {}
         arguments = [self._argument(text, values, states, changed) for text in launch.arguments]

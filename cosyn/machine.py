@@ -105,9 +105,7 @@ def _llvm() -> Check:
     try:
         from tvm.target import codegen
     except (ImportError, OSError, RuntimeError) as error:
-        return Check(
-            name, "broken", " ".join(str(error).split()), "compile", "pip install cosyn", required=True
-        )
+        return Check(name, "broken", " ".join(str(error).split()), "compile", "pip install cosyn", required=True)
     targets = {str(t) for t in codegen.llvm_get_targets()}
     known = [t for t in ("x86_64", "aarch64", "riscv64", "wasm32") if t in targets]
     cpu = codegen.llvm_get_system_cpu()
@@ -141,9 +139,7 @@ def _opencl() -> Check:
     library = ctypes.util.find_library("OpenCL")
     drivers = sorted(p.stem for p in Path("/etc/OpenCL/vendors").glob("*.icd"))
     if library is None:
-        return Check(
-            name, "missing", "no libOpenCL", disables, "apt install ocl-icd-libopencl1 pocl-opencl-icd"
-        )
+        return Check(name, "missing", "no libOpenCL", disables, "apt install ocl-icd-libopencl1 pocl-opencl-icd")
     if not drivers:
         return Check(name, "missing", f"{library}, but no driver", disables, "apt install pocl-opencl-icd")
     return Check(name, "ok", f"{library}, drivers: {', '.join(drivers)}")

@@ -17,7 +17,7 @@ from cosyn.passes.fuse import FusionPlan, Group
 from cosyn.passes.plan_memory import MemoryPlan
 
 COLOURS: Mapping[str, str] = {
-    "linear": "#4C78A8", "linear_i8": "#4C78A8", "moe": "#8FA9D0", "matmul": "#4C78A8", "attend": "#E45756",
+    "linear": "#4C78A8", "linear_i8": "#4C78A8", "expert_linear": "#8FA9D0", "matmul": "#4C78A8", "attend": "#E45756",
     "kv_append": "#F2A7A0", "row": "#72B7B2", "quantize_rows": "#54A24B", "elementwise": "#EECA3B",
     "gather": "#B279A2", "topk": "#9D755D", "view": "#DDDDDD",
 }  # fmt: skip
@@ -40,9 +40,7 @@ def draw_memory(plan: MemoryPlan, path: Path) -> None:
     axes.axhline(plan.arena_bytes, color="#333333", lw=1)
     axes.axhline(plan.lower_bound_bytes, color="#E45756", lw=1, ls="--")
     last = max((b.last for b in plan.buffers.values()), default=0)
-    axes.set(
-        xlim=(0, last + 1), ylim=(0, plan.arena_bytes * 1.05 + 1), xlabel="group of the step", ylabel="bytes"
-    )
+    axes.set(xlim=(0, last + 1), ylim=(0, plan.arena_bytes * 1.05 + 1), xlabel="group of the step", ylabel="bytes")
     sizes = ", ".join(f"{k} = {v}" for k, v in plan.bounds.items())
     axes.set_title(
         f"arena {plan.arena_bytes:,} bytes ({plan.ratio:.3f} of the lower bound, dashed), "
@@ -104,9 +102,7 @@ def _draw_group(axes: Axes, graph: Graph, group: Group, x: float, y: float) -> N
         lw=0.6,
     )
     axes.add_patch(box)
-    ops = " ".join(
-        dict.fromkeys(graph.producers[n].op for n in group.nodes if graph.producers[n].op != "scalar")
-    )
+    ops = " ".join(dict.fromkeys(graph.producers[n].op for n in group.nodes if graph.producers[n].op != "scalar"))
     result = print_type(graph.types[group.outputs[0]]) if group.outputs else ""
     axes.text(x, y + 0.08, ops if len(ops) < 34 else ops[:32] + "…", ha="center", va="center", fontsize=6)
     axes.text(x, y - 0.13, result, ha="center", va="center", fontsize=5, color="#222222")
@@ -127,10 +123,6 @@ def _draw_edge(axes: Axes, start: tuple[float, float], end: tuple[float, float],
 def _draw_repeat(axes: Axes, drawn: Layout) -> None:
     ys = [drawn.positions[n][1] for n in drawn.repeated]
     low, high = min(ys) - 0.45, max(ys) + 0.45
-    box = Rectangle(
-        (-drawn.width / 2, low), drawn.width, high - low, fc="#F7F7F7", ec="#BBBBBB", ls="--", lw=0.8
-    )
+    box = Rectangle((-drawn.width / 2, low), drawn.width, high - low, fc="#F7F7F7", ec="#BBBBBB", ls="--", lw=0.8)
     axes.add_patch(box)
-    axes.text(
-        -drawn.width / 2 + 0.05, high - 0.15, f"× {drawn.repeats}", fontsize=11, color="#777777", va="top"
-    )
+    axes.text(-drawn.width / 2 + 0.05, high - 0.15, f"× {drawn.repeats}", fontsize=11, color="#777777", va="top")

@@ -138,9 +138,7 @@ class _Verifier:
                     yield Comparison(entry, launch.layer, launch.group, *result)
         found = self.session.advance({0: tokens})[0]
         last: Array = logits[-1]
-        yield Comparison(
-            entry, "", "whole step", self.graph.outputs[0], _relative(found, last), STEP_TOLERANCE
-        )
+        yield Comparison(entry, "", "whole step", self.graph.outputs[0], _relative(found, last), STEP_TOLERANCE)
         return last
 
 
@@ -217,17 +215,13 @@ def model_weights(artifact: Artifact, manifest: Mapping[str, object], model: str
 
     described, options = manifest["model"], manifest.get("options")
     if not isinstance(described, dict) or not isinstance(options, dict):
-        raise CommandError(
-            f"{artifact.folder}/manifest.json does not say what it was made from", "compile again"
-        )
+        raise CommandError(f"{artifact.folder}/manifest.json does not say what it was made from", "compile again")
     source = model or str(described["source"])
     if ":" not in source and not Path(source).exists():
         raise CommandError(
             f"the model that this artifact was made from is not at {source}", "say where it is: --model MODEL"
         )
-    imported = import_model(
-        source, random_weights=described["random_weights"], max_seq=artifact.manifest.model.max_seq
-    )
+    imported = import_model(source, random_weights=described["random_weights"], max_seq=artifact.manifest.model.max_seq)
     weights = imported.weights
     if weights is None:
         raise CommandError(f"{source} has no weights", "give the folder with the checkpoint: --model MODEL")

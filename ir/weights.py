@@ -94,8 +94,7 @@ class AbsentWeights:
 
     def load(self, key: str) -> Array:
         raise RequestError(
-            f"a configuration alone has no values for {key}; "
-            "give the model's folder, or a seed for random weights"
+            f"a configuration alone has no values for {key}; give the model's folder, or a seed for random weights"
         )
 
 

@@ -1,49 +1,24 @@
-"""Places buffers with known lifetimes in one arena (offset assignment): a few greedy orders, the best of
-which wins.
-"""
+"""Places buffers with known lifetimes in one arena: offset assignment, by greedy orders and then by search."""
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from collections.abc import Callable, Iterator, Sequence
 
-ALIGNMENT = 64
-"""Bytes: a cache line, and the widest vector."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A buffer: its size in bytes (a multiple of ALIGNMENT), live from `first` to `last`, inclusive."""
-
-    name: str
-    nbytes: int
-    first: int
-    last: int
-
-    @property
-    def duration(self) -> int:
-        return self.last - self.first + 1
-
-
-def peak(requests: Iterable[Request]) -> int:
-    """The most bytes live at one moment: no arena can be smaller."""
-    change: dict[int, int] = {}
-    for r in requests:
-        change[r.first] = change.get(r.first, 0) + r.nbytes
-        change[r.last + 1] = change.get(r.last + 1, 0) - r.nbytes
-    return max(accumulate(change[t] for t in sorted(change)), default=0)
+from cosyn.passes.arena_requests import ALIGNMENT, Request, peak
+from cosyn.passes.arena_search import search
 
 
 def place(requests: Sequence[Request]) -> tuple[dict[str, int], int]:
     """Name → offset, such that buffers live at the same time do not overlap; and the bytes of the arena.
 
     Tries greedy placement by size, size and lifetime, and time (Pisarchyk & Lee 2020, section 5), each with
-    first and best fit; then searches, seeded, for a better order of the kinds of buffers (same size and
-    lifetime: what repeats from layer to layer). Stops at the lower bound.
+    first and best fit; then seeded orders of the kinds of buffers (same size and lifetime: what repeats from
+    layer to layer); then `arena_search` within the lower bound, or a little more. Stops at the lower bound.
     """
+    if not requests:
+        return {}, 0
     bound = peak(requests)
     best: tuple[dict[str, int], int] | None = None
     for order in _orders(requests):
@@ -53,7 +28,15 @@ def place(requests: Sequence[Request]) -> tuple[dict[str, int], int]:
                 best = found
             if best[1] == bound:
                 return best
-    return best or ({}, 0)
+    assert best is not None
+    for slack in _SLACKS:
+        capacity = bound + int(bound * slack) // ALIGNMENT * ALIGNMENT
+        if capacity >= best[1]:
+            break
+        offsets = search(requests, capacity)
+        if offsets is not None:
+            return offsets, max(offsets[r.name] + r.nbytes for r in requests)
+    return best
 
 
 def _orders(requests: Sequence[Request]) -> Iterator[list[Request]]:
@@ -72,7 +55,8 @@ def _kind(request: Request) -> tuple[int, int]:
     return request.nbytes, request.duration
 
 
-_SEARCH = 200
+_SEARCH = 48
+_SLACKS = (0.0, 0.01, 0.02, 0.05)
 _KEYS: tuple[Callable[[Request], tuple[int, int]], ...] = (
     lambda r: (-r.nbytes, r.first),
     lambda r: (-r.nbytes, -r.duration),

@@ -59,9 +59,7 @@ class ExplicitState:
         )  # fmt: skip
         operands = [f"${state.name}", k, v, positions, slots]
         rewriter.types[f"${state.name}"] = TensorType((), DType.STATE)
-        written = rewriter.emit(
-            rewriter.fresh(f"{state.name}.written"), "kv_append", operands, location=node.location
-        )
+        written = rewriter.emit(rewriter.fresh(f"{state.name}.written"), "kv_append", operands, location=node.location)
         base = {f.name: getattr(attrs, f.name) for f in fields(AttentionAttrs)}
         sizes = AttendAttrs(**base, n_kv_heads=state.n_kv_heads, v_dim=state.v_dim)
         rewriter.emit(node.name, "attend", [q, written.ref, positions, slots, *extra], sizes, node.location)

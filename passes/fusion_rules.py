@@ -16,7 +16,7 @@ OPS_PER_BYTE = 4.0
 _ROW_OPS = ("rms_norm", "layer_norm", "softmax", "sum", "mean", "max", "quantize_rows")
 # How often an op reads each element of its first operand: once per reduction, and once for the result.
 _READS = {"rms_norm": 2, "layer_norm": 3, "softmax": 3, "quantize_rows": 2, "rope": 2}
-_EPILOGUE_HOSTS = ("linear", "linear_i8")
+_EPILOGUE_HOSTS = ("linear", "linear_i8", "expert_linear")
 
 
 def is_view(graph: Graph, node: Node) -> bool:
@@ -30,7 +30,7 @@ def is_view(graph: Graph, node: Node) -> bool:
 def is_generic(node: Node) -> bool:
     """Whether `node` can be expressed inside any kernel that runs over its first axis."""
     kind = OPS[node.op].kind
-    return kind in (Kind.ELEMENTWISE, Kind.MOVEMENT, Kind.GATHER) or node.op in (*_ROW_OPS, "rope")
+    return kind in (Kind.ELEMENTWISE, Kind.MOVEMENT, Kind.GATHER) or node.op in (*_ROW_OPS, "rope", "mix_experts")
 
 
 def joins_as_epilogue(graph: Graph, host: Sequence[Node], producer: Node, node: Node) -> bool:
@@ -65,9 +65,10 @@ def _aligned_operands(graph: Graph, node: Node) -> list[str]:
     """Operands whose row i only row i of the result depends on."""
     if not node.type.shape or not _works_by_rows(node):
         return []
-    values = [
-        r for r in node.operands if r.startswith("%") and graph.types[r].shape[:1] == node.type.shape[:1]
-    ]
+    values = [r for r in node.operands if r.startswith("%") and graph.types[r].shape[:1] == node.type.shape[:1]]
+    if node.op == "mix_experts":
+        # Each element reads all of the row's weights: computed with them, they would be computed per column.
+        return [node.operands[0]]
     match OPS[node.op].kind:
         case Kind.ELEMENTWISE:
             return [r for r in values if graph.types[r].rank == node.type.rank]

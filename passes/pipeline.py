@@ -14,6 +14,7 @@ from cosyn.ir.printer import print_graph
 from cosyn.ir.verifier import check
 from cosyn.passes.base import Pass
 from cosyn.passes.canonicalise import Canonicalise
+from cosyn.passes.decompose_moe import DecomposeMoe
 from cosyn.passes.explicit_state import ExplicitState
 from cosyn.passes.merge_linears import MergeLinears
 from cosyn.passes.quantize import Quantize
@@ -59,6 +60,8 @@ def passes(options: Options, max_seq: int) -> tuple[Pass, ...]:
         ExplicitState(options.recipe.kv),
         # After the state is split off: writing the cache needs every token, the head only some.
         SelectRows(options.max_out),
+        # Before quantization, which chooses a storage for each matrix of the experts.
+        DecomposeMoe(),
         # Last: from here on types say how weights lie in memory.
         Quantize(options.recipe),
         # Merging and selecting leave slices of slices and weights that nothing reads.

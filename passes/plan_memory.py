@@ -9,7 +9,8 @@ from cosyn.ir.dtype import DType
 from cosyn.ir.graph import Graph
 from cosyn.ir.ops import OPS, Kind
 from cosyn.ir.types import bind_dim
-from cosyn.passes.arena import ALIGNMENT, Request, peak, place
+from cosyn.passes.arena import place
+from cosyn.passes.arena_requests import ALIGNMENT, Request, peak
 from cosyn.passes.fuse import FusionPlan, Group
 
 BOUNDS: Mapping[str, int] = {"seq": 128, "out": 32}
@@ -72,13 +73,10 @@ def plan_memory(graph: Graph, plan: FusionPlan, bounds: Mapping[str, int] = BOUN
     lives = _Lives(graph, plan, aliases)
     _reuse_operands(graph, plan, lives, bounds)
     requests = [
-        Request(ref, _rounded(_nbytes(graph, ref, bounds)), first, last)
-        for ref, (first, last) in lives.spans().items()
+        Request(ref, _rounded(_nbytes(graph, ref, bounds)), first, last) for ref, (first, last) in lives.spans().items()
     ]
     offsets, arena_bytes = place(requests)
-    buffers = {
-        r.name: Buffer(offsets[r.name], _nbytes(graph, r.name, bounds), r.first, r.last) for r in requests
-    }
+    buffers = {r.name: Buffer(offsets[r.name], _nbytes(graph, r.name, bounds), r.first, r.last) for r in requests}
     return MemoryPlan(buffers, lives.aliases, arena_bytes, peak(requests), dict(bounds))
 
 
@@ -126,6 +124,8 @@ def _reuse_operands(graph: Graph, plan: FusionPlan, lives: _Lives, bounds: Mappi
         result = group.outputs[0]
         for ref in _read_in_place(graph, group):
             root = lives.root(ref)
+            if sum(lives.root(r) == root for r in group.inputs) > 1:
+                continue  # also read as a view, at other indices
             if root not in spans or spans[root][1] != index or spans[root][0] == index:
                 continue
             if _nbytes(graph, root, bounds) == _nbytes(graph, result, bounds):

@@ -84,7 +84,7 @@ class _Chooser:
         return self._recipe.tables if node.op == "embedding" else DType.F32
 
 
-_MATRICES = {"linear": slice(1, 2), "moe": slice(3, 5)}
+_MATRICES = {"linear": slice(1, 2), "moe": slice(3, 5), "expert_linear": slice(2, 3)}
 """Operands that are matrices to contract with."""
 
 
@@ -115,6 +115,4 @@ def _set_format(rewriter: Rewriter, ref: str, form: WeightFormat) -> None:
     type_ = TensorType(rewriter.types[ref].shape, rewriter.types[ref].dtype, form)
     rewriter.types[ref] = type_
     rewriter.weights = [replace(w, type=type_) if f"@{w.name}" == ref else w for w in rewriter.weights]
-    rewriter.constants = [
-        replace(n, types=(type_,)) if f"@{n.name}" == ref else n for n in rewriter.constants
-    ]
+    rewriter.constants = [replace(n, types=(type_,)) if f"@{n.name}" == ref else n for n in rewriter.constants]

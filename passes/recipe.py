@@ -62,9 +62,7 @@ class Recipe:
         """
         found = {self._rule(name) for name in names}
         if len(found) > 1:
-            raise RecipeError(
-                f"recipe {self.name}: {sorted(names)} form one matrix but have different storage"
-            )
+            raise RecipeError(f"recipe {self.name}: {sorted(names)} form one matrix but have different storage")
         storage = found.pop() if found else self.weights
         if isinstance(storage, DType):
             return storage
@@ -99,8 +97,7 @@ def _storage(text: str, where: str) -> Storage:
         return WeightFormat.parse(text)
     except (ValueError, IndexError) as error:
         raise RecipeError(
-            f"recipe {where}: expected a storage such as f16, bf16, i8row:f32, i4g32:f16 or u4g128:f16, "
-            f"found {text!r}"
+            f"recipe {where}: expected a storage such as f16, bf16, i8row:f32, i4g32:f16 or u4g128:f16, found {text!r}"
         ) from error
 
 
@@ -131,9 +128,7 @@ def load_recipe(text: str) -> Recipe:
     base, _, suffix = text.rpartition("_")
     if base in RECIPES and suffix in _KV:
         return replace(RECIPES[base], name=text, kv=_KV[suffix])
-    raise RecipeError(
-        _unknown("recipe", text, [*RECIPES, *(f"{r}_{kv}" for r in RECIPES for kv in _KV)], RECIPES)
-    )
+    raise RecipeError(_unknown("recipe", text, [*RECIPES, *(f"{r}_{kv}" for r in RECIPES for kv in _KV)], RECIPES))
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -183,9 +178,7 @@ def _check_keys(data: object, known: Sequence[str], required: Sequence[str], whe
             raise RecipeError(f"recipe {where}: {_unknown('key', str(key), known, known)}")
     for key in required:
         if key not in data:
-            raise RecipeError(
-                f"recipe {where}: expected the key {key}, found {', '.join(map(str, data)) or 'none'}"
-            )
+            raise RecipeError(f"recipe {where}: expected the key {key}, found {', '.join(map(str, data)) or 'none'}")
 
 
 def _choice(value: object, choices: Mapping[str, T], key: str, where: str) -> T:

@@ -18,6 +18,6 @@ def routers(graph: Graph) -> frozenset[str]:
                 continue
             if producer.op == "linear":
                 found.add(producer.name)
-            elif producer.op != "moe":
+            elif producer.op not in ("moe", "expert_linear"):
                 pending += [r for r in producer.operands if r.startswith("%")]
     return frozenset(found)

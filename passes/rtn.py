@@ -95,9 +95,7 @@ def _rounded(scales: Array, fmt: WeightFormat) -> Array:
     with np.errstate(over="ignore"):  # reported below, with what to do
         rounded = scales.astype(fmt.scale_dtype.numpy).astype(np.float32)
     if not np.isfinite(rounded).all():
-        raise ValueError(
-            f"scales up to {np.abs(scales).max()} do not fit {fmt.scale_dtype.value}; use f32 scales"
-        )
+        raise ValueError(f"scales up to {np.abs(scales).max()} do not fit {fmt.scale_dtype.value}; use f32 scales")
     return rounded
 
 

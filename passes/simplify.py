@@ -77,9 +77,7 @@ def _transpose(scope: Scope, node: Node) -> str | Node | None:
     inner = scope.producer(node.operands[0], "transpose")
     if inner is None or not isinstance(inner.attrs, TransposeAttrs):
         return None
-    return scope.remade(
-        node, "transpose", inner.operands, TransposeAttrs(tuple(inner.attrs.perm[p] for p in perm))
-    )
+    return scope.remade(node, "transpose", inner.operands, TransposeAttrs(tuple(inner.attrs.perm[p] for p in perm)))
 
 
 def _reshape(scope: Scope, node: Node) -> Node | None:
@@ -151,11 +149,7 @@ def _power(scope: Scope, node: Node) -> Node | None:
 def _root(scope: Scope, node: Node) -> Node | None:
     if node.op == "reciprocal" and (inner := scope.producer(node.operands[0], "sqrt")):
         return scope.remade(node, "rsqrt", inner.operands)
-    if (
-        node.op == "div"
-        and scope.scalar(node.operands[0]) == 1.0
-        and scope.types[node.operands[1]] == node.type
-    ):
+    if node.op == "div" and scope.scalar(node.operands[0]) == 1.0 and scope.types[node.operands[1]] == node.type:
         return scope.remade(node, "reciprocal", node.operands[1:])
     return None
 

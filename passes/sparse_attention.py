@@ -86,9 +86,7 @@ class SparseAttention:
             heads = rewriter.types[operands[0]].shape[1]
             if attrs.mask_block or heads != self.mask.n_heads:
                 found = "a block mask of its own" if attrs.mask_block else f"{heads} heads"
-                raise PassError(
-                    f"%{node.name}: expected {self.mask.n_heads} heads without a mask, found {found}"
-                )
+                raise PassError(f"%{node.name}: expected {self.mask.n_heads} heads without a mask, found {found}")
             attrs = replace(attrs, mask_block=self.mask.block)
             operands.append(mask)
         rewriter.emit(node.name, "attention", operands, attrs, node.location)

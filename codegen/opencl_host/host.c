@@ -14,7 +14,7 @@
 #include "opencl_api.h"
 #include "program.h"
 
-enum { INPUTS = 4, AXES = 3, MOST_END_TOKENS = 32, SCRATCHES = 8 };
+enum { INPUTS = 4, AXES = 3, MOST_END_TOKENS = 32, SCRATCHES = 32 };
 
 struct model {
   opencl_api cl;

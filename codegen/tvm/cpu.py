@@ -13,10 +13,10 @@ from cosyn.codegen.program import Program
 from cosyn.codegen.tvm.cpu_target import cpu_target, host_features, required_features, vector_lanes
 from cosyn.codegen.tvm.kernels.attend import schedule_attend_cpu
 from cosyn.codegen.tvm.kernels.attend_cpu import attend_cpu_prim_func
+from cosyn.codegen.tvm.kernels.expert_linear import schedule_expert_linear
 from cosyn.codegen.tvm.kernels.kv_append import schedule_kv_append_cpu
 from cosyn.codegen.tvm.kernels.linear import Form
 from cosyn.codegen.tvm.kernels.linear_schedule_cpu import schedule_linear
-from cosyn.codegen.tvm.kernels.moe import schedule_moe_cpu
 from cosyn.codegen.tvm.kernels.read_bandwidth import read_bandwidth_prim_func
 from cosyn.codegen.tvm.lower_group import LoweredGroup
 from cosyn.codegen.tvm.relax_module import LOWERING
@@ -54,8 +54,8 @@ class CpuBackend:
         schedule = s_tir.Schedule(lowered.function)
         if kind in ("linear", "linear_i8"):
             schedule_linear(schedule, lowered.layouts[0], seq, self.tvm_target)
-        elif kind == "moe":
-            schedule_moe_cpu(schedule, lowered.layouts[0], lowered.layouts[1], self.tvm_target)
+        elif kind == "expert_linear":
+            schedule_expert_linear(schedule, lowered.layouts[0], self.tvm_target)
         elif kind == "attend":
             schedule_attend_cpu(schedule)
         elif kind == "kv_append":

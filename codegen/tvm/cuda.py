@@ -43,7 +43,7 @@ class CudaBackend:
 
     def schedule(self, lowered: LoweredGroup, seq: int | None) -> tirx.PrimFunc:
         """The simple GPU schedule."""
-        return schedule_gpu(lowered.function, _THREADS, staged=lowered.group.kind == "moe")
+        return schedule_gpu(lowered.function, _THREADS)
 
     def extra_kernels(self) -> dict[str, tirx.PrimFunc]:
         """None."""
@@ -58,7 +58,7 @@ class CudaBackend:
         (folder / "kernels.cu").write_text(source, encoding="utf-8")
 
         def pack(root: Any, _is_system_lib: bool, _prefix: str, workspace: str) -> str:
-            return str(_assembly(imports_with_cubin(root, cubin), Path(workspace)))
+            return str(_as_source(imports_with_cubin(root, cubin), Path(workspace)))
 
         library.export_library(str(folder / LIBRARY), fpack_imports=pack)
         return {
@@ -75,12 +75,15 @@ def kernel_report(cubin: Cubin) -> dict[str, dict[str, int]]:
     return {name: asdict(usage) for name, usage in sorted(cubin.usage.items())}
 
 
-def _assembly(blob: bytes, workspace: Path) -> Path:
-    """A C source with `blob` under the name by which TVM's loader looks for it."""
+def _as_source(blob: bytes, workspace: Path) -> Path:
+    """A source with `blob` under the name by which TVM's loader looks for it; C and C++ compilers take it."""
     path = workspace / "imports.c"
-    rows = [",".join(map(str, blob[i : i + 32])) for i in range(0, len(blob), 32)]
-    body = ",\n".join(rows)
+    rows = ",\n".join(",".join(map(str, blob[i : i + 32])) for i in range(0, len(blob), 32))
     path.write_text(
-        f"const unsigned char __tvm_ffi__library_bin[{len(blob)}] = {{\n{body}\n}};\n", encoding="ascii"
+        # In C++ a constant is local to its file unless it was declared otherwise.
+        '#ifdef __cplusplus\nextern "C"\n#else\nextern\n#endif\n'
+        f"const unsigned char __tvm_ffi__library_bin[{len(blob)}];\n"
+        f"const unsigned char __tvm_ffi__library_bin[{len(blob)}] = {{\n{rows}\n}};\n",
+        encoding="ascii",
     )
     return path

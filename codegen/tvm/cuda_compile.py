@@ -147,7 +147,7 @@ def imports_with_cubin(module: Any, cubin: Cubin) -> bytes:
 
 
 def _replace_source(blob: bytes, source: bytes, code: bytes) -> bytes:
-    """Layout: u64 size, two vectors of u64 (the tree of imports), then per module a key and (not `_lib`) bytes.
+    """Layout: u64 size, two vectors of u64 (the import tree), then per module a key and (not _lib) bytes.
 
     The bytes of a CUDA module are three fields: format, table of functions, code.
     """

@@ -14,16 +14,15 @@ from cosyn.codegen.tvm.compute import BUILDERS, Stage
 from cosyn.codegen.tvm.compute.stage import tvm_dtype
 from cosyn.codegen.tvm.dims import Dims
 from cosyn.codegen.tvm.forms import KernelForms, NeutralForms
+from cosyn.codegen.tvm.kernels.expert_linear import expert_linear_compute
 from cosyn.codegen.tvm.kernels.kv_append import kv_append_prim_func
 from cosyn.codegen.tvm.kernels.linear import linear_compute, linear_i8_compute
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
-from cosyn.codegen.tvm.kernels.moe import moe_prim_func
 from cosyn.codegen.tvm.kernels.topk import topk_prim_func
 from cosyn.ir.dtype import DType
 from cosyn.ir.graph import Graph, KVState
 from cosyn.ir.node import Node
 from cosyn.ir.ops.attention import AttentionAttrs
-from cosyn.ir.ops.contraction import MoeAttrs
 from cosyn.ir.ops.row import TopKAttrs
 from cosyn.ir.types import TensorType
 from cosyn.passes.fuse import Group
@@ -113,7 +112,7 @@ class GroupLowering:
                 env[argument.ref] = placeholders[argument]
         for name in group.nodes:
             node = self.graph.producers[name]
-            if node.op in ("linear", "linear_i8"):
+            if node.op in _PACKED_OPERAND:
                 layouts.append(self.layouts[_weight_ref(node)])
                 tensors = [self._linear(node, layouts[-1], env, placeholders)]
             else:
@@ -138,6 +137,9 @@ class GroupLowering:
         if node.op == "linear_i8":
             codes, scales, _, *bias = node.operands
             return linear_i8_compute(env[codes], env[scales], pieces, layout, form, _bias(bias, env))
+        if node.op == "expert_linear":
+            x, ids, _, *bias = node.operands
+            return expert_linear_compute(env[x], env[ids], pieces, layout, form, _bias(bias, env))
         x, _, *bias = node.operands
         return linear_compute(env[x], pieces, layout, form, _bias(bias, env))
 
@@ -157,12 +159,13 @@ def stored_dtype(ref: str, kind: TensorType) -> str:
     return tvm_dtype(kind.dtype)
 
 
-_PACKED_OPERANDS: Mapping[str, tuple[int, ...]] = {"linear": (1,), "linear_i8": (2,), "moe": (3, 4)}
+_PACKED_OPERAND: Mapping[str, int] = {"linear": 1, "linear_i8": 2, "expert_linear": 2}
+"""Op → which of its operands is a matrix in a packed layout."""
 
 
 def packed_operands(node: Node) -> tuple[str, ...]:
     """The weights that `node` reads in a packed layout."""
-    return tuple(node.operands[i] for i in _PACKED_OPERANDS.get(node.op, ()))
+    return (_weight_ref(node),) if node.op in _PACKED_OPERAND else ()
 
 
 def _bias(refs: list[str], env: Mapping[str, te.Tensor]) -> te.Tensor | None:
@@ -170,7 +173,7 @@ def _bias(refs: list[str], env: Mapping[str, te.Tensor]) -> te.Tensor | None:
 
 
 def _weight_ref(node: Node) -> str:
-    return node.operands[2 if node.op == "linear_i8" else 1]
+    return node.operands[_PACKED_OPERAND[node.op]]
 
 
 def _identifier(argument: Argument) -> str:
@@ -197,13 +200,6 @@ def _topk(lowering: GroupLowering, group: Group, node: Node) -> LoweredGroup:
     return LoweredGroup(group, function, lowering.arguments(group), node.results, "topk")
 
 
-def _moe(lowering: GroupLowering, group: Group, node: Node) -> LoweredGroup:
-    up, down = (lowering.layouts[r] for r in node.operands[3:5])
-    choices = int(lowering.graph.types[node.operands[2]].shape[-1])
-    function = moe_prim_func(_attrs(node, MoeAttrs), up, down, choices, seq=lowering.seq)
-    return LoweredGroup(group, with_arena_views(function), lowering.arguments(group), group.outputs, "moe", (up, down))
-
-
 _Attrs = TypeVar("_Attrs")
 
 
@@ -217,6 +213,5 @@ _SPECIAL: dict[str, Callable[[GroupLowering, Group, Node], LoweredGroup]] = {
     "attend": _attend,
     "kv_append": _kv_append,
     "topk": _topk,
-    "moe": _moe,
 }
 """Ops whose kernels are written as loops: their bounds depend on data."""

@@ -40,7 +40,7 @@ class OpenClBackend:
 
     def schedule(self, lowered: LoweredGroup, seq: int | None) -> tirx.PrimFunc:
         """The simple GPU schedule."""
-        return schedule_gpu(lowered.function, self.threads, staged=lowered.group.kind == "moe")
+        return schedule_gpu(lowered.function, self.threads)
 
     def extra_kernels(self) -> dict[str, tirx.PrimFunc]:
         """None: the launch list holds the model alone."""

@@ -1,8 +1,8 @@
 """GPU schedules that are simple and right for any group: CUDA and OpenCL share them.
 
 A group becomes one kernel per result that does not depend on a sum over rows, and one for all that do.
-Results are spread over threads, an element each. A contraction is a serial sum in a register of the thread that needs
-it; a sum over a row is made by the threads of a block together.
+Results are spread over threads, an element each. A contraction is a serial sum in a register of the thread
+that needs it; a sum over a row is made by the threads of a block together.
 """
 
 from __future__ import annotations
@@ -19,15 +19,9 @@ _COLUMNS = 64
 """Columns of a contraction per block of threads: as many rows of packed weights lie side by side."""
 
 
-def schedule_gpu(function: tirx.PrimFunc, threads: int, staged: bool = False) -> tirx.PrimFunc:
-    """`function` with its loops bound to blocks of at most `threads` threads (a power of two).
-
-    `staged` makes a kernel of every stage, with scratch memory between them: for sums over sums.
-    """
+def schedule_gpu(function: tirx.PrimFunc, threads: int) -> tirx.PrimFunc:
+    """`function` with its loops bound to blocks of at most `threads` threads (a power of two)."""
     group = _Group(s_tir.Schedule(function), threads)
-    if staged:
-        group.bind_stages()
-        return group.schedule.mod["main"]
     group.separate_results()
     group.inline_intermediates()
     if group.contracts():
@@ -80,7 +74,7 @@ class _Group:
         return bool(sums) and max(map(self._spatial, sums)) >= max(map(self._spatial, results))
 
     def bind_stages(self) -> None:
-        """A kernel for each block."""
+        """A kernel for each block, with scratch memory between them."""
         for block in self.blocks():
             if self.reduces(block):
                 self._bind_sum(block, [self.schedule.cache_write(block, 0, "local")], [])
@@ -114,10 +108,14 @@ class _Group:
     def bind_rows(self) -> None:
         """A block of threads per row where sums over rows are read, a thread per element for the rest."""
         families = self._families()
-        if families is None:
+        dependent = [b for b in self.blocks() if self.is_result(b) and self._reads_sum(b)]
+        if families is None and len(dependent) > 1:
             self.bind_stages()
             return
         self._bind_independent()
+        if families is None:
+            self._bind_result(dependent[0])
+            return
         for family in families:
             self._bind_family(*family)
 
@@ -132,12 +130,30 @@ class _Group:
         for block in others:
             schedule.reverse_compute_at(block, row)
         for block in (first, *others):
-            inner = list(schedule.get_loops(block))[1:] or [schedule.add_unit_loop(block)]
-            column = schedule.fuse(*inner) if len(inner) > 1 else inner[0]
-            _, thread = schedule.split(column, [None, threads])
-            schedule.bind(thread, "threadIdx.x")
-            if self.reduces(block):
-                schedule.set_scope(block, 0, "shared")
+            self._bind_inside_row(block, threads)
+
+    def _bind_result(self, result: Block) -> None:
+        """A block of threads per leading index of a result: it makes all sums that the result reads, together."""
+        schedule = self.schedule
+        sums = [b for b in self.blocks() if self.reduces(b)]
+        threads = max(self._threads(schedule.get_loops(b)[-1], self.threads) for b in sums)
+        row = schedule.get_loops(result)[0]
+        schedule.bind(row, "blockIdx.x")
+        for block in reversed(sums):
+            schedule.compute_at(block, row)
+        for block in (*sums, result):
+            self._bind_inside_row(block, threads)
+
+    def _bind_inside_row(self, block: Block, threads: int) -> None:
+        """Spread over the threads of a block the sum of a row, or the elements of a result."""
+        schedule = self.schedule
+        inner = list(schedule.get_loops(block))[1:] or [schedule.add_unit_loop(block)]
+        if self.reduces(block):
+            schedule.set_scope(block, 0, "shared")
+            inner = inner[-1:]
+        column = schedule.fuse(*inner) if len(inner) > 1 else inner[0]
+        _, thread = schedule.split(column, [None, threads])
+        schedule.bind(thread, "threadIdx.x")
 
     def _families(self) -> list[list[Block]] | None:
         """Sums that read no other sum, each with what depends on it; None where something depends on two."""

@@ -28,16 +28,12 @@ def command(
     artifact: ArtifactDir,
     prompt_tokens: Annotated[
         list[int] | None,
-        typer.Option(
-            "--prompt-tokens", min=1, help="Length of a prompt; may be given again.", show_default="128"
-        ),
+        typer.Option("--prompt-tokens", min=1, help="Length of a prompt; may be given again.", show_default="128"),
     ] = None,
     new_tokens: Annotated[int, typer.Option("--new-tokens", min=1, help="Tokens decoded per run.")] = 64,
     context: Annotated[
         list[int] | None,
-        typer.Option(
-            "--context", min=0, help="Cached tokens before decoding; may be given again.", show_default="0"
-        ),
+        typer.Option("--context", min=0, help="Cached tokens before decoding; may be given again.", show_default="0"),
     ] = None,
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Runs; the median counts.")] = 5,
     threads: Threads = None,

@@ -35,14 +35,10 @@ def command(
             show_default=False,
         ),
     ],
-    target: Annotated[
-        str, typer.Option("--target", "-t", help="What to compile for: see `cosyn targets`.")
-    ] = "cpu",
+    target: Annotated[str, typer.Option("--target", "-t", help="What to compile for: see `cosyn targets`.")] = "cpu",
     recipe: Annotated[
         str | None,
-        typer.Option(
-            "--recipe", "-r", help="Compression: see `cosyn recipes`; default: what the checkpoint has."
-        ),
+        typer.Option("--recipe", "-r", help="Compression: see `cosyn recipes`; default: what the checkpoint has."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -82,9 +78,7 @@ def command(
     """Compile MODEL into an artifact: one folder that `cosyn run` needs nothing else for."""
     console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
     if sinks and window is None:
-        raise CommandError(
-            "--sinks without --window", "sinks are what a window keeps besides its last tokens"
-        )
+        raise CommandError("--sinks without --window", "sinks are what a window keeps besides its last tokens")
     if Path(model).is_file() and random_weights is None and stop_after is None:
         hint = "give the folder with the checkpoint, or --random-weights SEED"
         raise CommandError(f"{model} is a configuration, without weights", hint)

@@ -25,13 +25,9 @@ def command(
     artifact: ArtifactDir,
     text: Annotated[
         Path,
-        typer.Option(
-            "--text", metavar="FILE", help="UTF-8 text; <|endoftext|> divides documents.", show_default=False
-        ),
+        typer.Option("--text", metavar="FILE", help="UTF-8 text; <|endoftext|> divides documents.", show_default=False),
     ],
-    max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", min=2, help="Only the first N tokens.")
-    ] = None,
+    max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=2, help="Only the first N tokens.")] = None,
     window: Annotated[
         int | None,
         typer.Option("--window", min=2, help="Tokens seen at once; default: the artifact's context."),

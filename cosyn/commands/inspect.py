@@ -42,12 +42,8 @@ def command(
             help="Draw the memory plan and, as FILE-graph, the graph: .svg or .png.",
         ),
     ] = None,
-    recipe: Annotated[
-        str | None, typer.Option("--recipe", "-r", help="For a MODEL: as in `compile`.")
-    ] = None,
-    max_seq: Annotated[
-        int | None, typer.Option("--max-seq", min=1, help="For a MODEL: as in `compile`.")
-    ] = None,
+    recipe: Annotated[str | None, typer.Option("--recipe", "-r", help="For a MODEL: as in `compile`.")] = None,
+    max_seq: Annotated[int | None, typer.Option("--max-seq", min=1, help="For a MODEL: as in `compile`.")] = None,
     tokens: Annotated[int, typer.Option("--tokens", min=1, help="Tokens of the step that is costed.")] = 1,
     context: Annotated[int, typer.Option("--context", min=0, help="Tokens cached before that step.")] = 0,
     as_json: Json = False,

@@ -12,9 +12,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only th
 Verbose = Annotated[
     int, typer.Option("--verbose", "-v", count=True, help="More detail, and a trace where something fails.")
 ]
-Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="CPU threads; default: one per physical core.")
-]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: one per physical core.")]
 ArtifactDir = Annotated[
     Path, typer.Argument(metavar="DIR", help="The folder that `cosyn compile` wrote.", show_default=False)
 ]

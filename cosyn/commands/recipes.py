@@ -17,9 +17,7 @@ EXAMPLES = examples(
 
 
 def command(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[RECIPE]", help="One recipe to show, or a YAML file.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help="One recipe to show, or a YAML file.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,

@@ -39,9 +39,7 @@ def command(
         bool, typer.Option("--chat", help="Use the chat template; without a prompt: talk, line by line.")
     ] = False,
     system: Annotated[str | None, typer.Option("--system", help="With --chat: the system message.")] = None,
-    max_new_tokens: Annotated[
-        int, typer.Option("--max-new-tokens", "-n", min=1, help="Most tokens to write.")
-    ] = 256,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", "-n", min=1, help="Most tokens to write.")] = 256,
     temperature: Annotated[
         float | None,
         typer.Option(
@@ -65,9 +63,7 @@ def command(
         float | None,
         typer.Option("--repetition-penalty", min=0.0, help="Above 1: make tokens seen before less likely."),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="The same seed draws the same text.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="The same seed draws the same text.")] = None,
     stop: Annotated[
         list[str] | None,
         typer.Option("--stop", help="Stop before this text; may be given again.", show_default=False),

@@ -16,7 +16,7 @@ import torch
 
 from cosyn.ir.errors import RequestError, UnsupportedOp, UnsupportedOps
 from cosyn.ir.frontend import custom_ops  # noqa: F401 - registers the ops
-from cosyn.ir.frontend.masks import SlidingWindow
+from cosyn.ir.frontend.masks import CausalMask
 from cosyn.ir.ops.elementwise import UNARY
 
 IMPLEMENTATION = "cosyn"
@@ -45,12 +45,10 @@ def attention_interface(
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """The function registered with transformers: one `cosyn::attention` for all of attention."""
-    if isinstance(attention_mask, SlidingWindow):
-        sliding_window = attention_mask.width
+    if isinstance(attention_mask, CausalMask):
+        sliding_window = attention_mask.window  # what the reference masks; the keyword may say otherwise
     elif attention_mask is not None:
-        raise _refuse(
-            module, "attention with a mask of its own; expected causal attention or a sliding window"
-        )
+        raise _refuse(module, "attention with a mask of its own; expected causal attention or a sliding window")
     causal = kwargs.get("is_causal")
     if (causal if causal is not None else getattr(module, "is_causal", True)) is False:
         raise _refuse(module, "attention that sees later tokens; expected causal attention")
@@ -58,9 +56,7 @@ def attention_interface(
     if unknown:
         raise _refuse(module, f"attention with {', '.join(unknown)}, for which the IR has no attribute")
     scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
-    out = torch.ops.cosyn.attention(
-        query, key, value, None, scale, int(sliding_window or 0), float(softcap or 0.0)
-    )
+    out = torch.ops.cosyn.attention(query, key, value, None, scale, int(sliding_window or 0), float(softcap or 0.0))
     return out, None
 
 
@@ -71,12 +67,7 @@ def experts_interface(
     from transformers.integrations.moe import _default_apply_gate
 
     own_gate = type(module)._apply_gate is not _default_apply_gate
-    if (
-        own_gate
-        or not module.is_concatenated
-        or module.has_post_expert_norm
-        or not hasattr(module, "activation")
-    ):
+    if own_gate or not module.is_concatenated or module.has_post_expert_norm or not hasattr(module, "activation"):
         raise UnsupportedOps(
             [UnsupportedOp("moe", type(module).__name__, reason="experts with a gate or norm of their own")]
         )
@@ -103,9 +94,7 @@ def activation_name(function: Callable[[torch.Tensor], torch.Tensor]) -> str:
         with np.errstate(all="ignore"):
             if np.allclose(reference(grid.numpy()), values, rtol=1e-9, atol=1e-9):
                 return name
-    raise UnsupportedOps(
-        [UnsupportedOp("activation", str(function), reason="experts with an activation of their own")]
-    )
+    raise UnsupportedOps([UnsupportedOp("activation", str(function), reason="experts with an activation of their own")])
 
 
 def register() -> None:
@@ -175,9 +164,7 @@ def _alibi_then_product(module: Any) -> None:
     """BLOOM's block: fused QKV by head, ALiBi, then the output projection and the residual."""
     from transformers.models.bloom.modeling_bloom import _get_alibi_slopes
 
-    module.register_buffer(
-        "slopes", _get_alibi_slopes(module.num_heads, torch.device("cpu")).float(), persistent=False
-    )
+    module.register_buffer("slopes", _get_alibi_slopes(module.num_heads, torch.device("cpu")).float(), persistent=False)
 
     def forward(self: Any, hidden_states: torch.Tensor, residual: torch.Tensor, *_: Any, **__: Any) -> Any:
         q, k, v = self._reshape(self.query_key_value(hidden_states))
@@ -192,9 +179,7 @@ def _grouped_then_rotary(module: Any) -> None:
     from transformers.models.falcon.modeling_falcon import apply_rotary_pos_emb
 
     if module.config.alibi:
-        raise _refuse(
-            module, "ALiBi rounded to bf16, which the IR does not express; expected rotary embedding"
-        )
+        raise _refuse(module, "ALiBi rounded to bf16, which the IR does not express; expected rotary embedding")
 
     def forward(
         self: Any,

@@ -54,9 +54,7 @@ def _fused(low: Lowering, node: torch.fx.Node) -> str:
             raise CannotLower("a mask that depends on tokens; expected one that depends on positions alone")
         boolean = mask.meta["val"].dtype is torch.bool
         heads = int(low.builder.shape(q)[1])
-        bias = read_bias(
-            [(PositionInput(mask, False if boolean else None), 1.0)], low.positional, heads, low.max_seq
-        )
+        bias = read_bias([(PositionInput(mask, False if boolean else None), 1.0)], low.positional, heads, low.max_seq)
         if bias is None:
             raise CannotLower("a mask that is neither causal nor a causal window")
         window, slopes = bias.window, bias.slopes

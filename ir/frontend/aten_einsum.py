@@ -31,9 +31,7 @@ def _einsum(low: Lowering, node: torch.fx.Node) -> str:
     if len(inner) != 1 or not set(left + right) <= set(result):
         raise CannotLower(f"einsum {equation!r}; expected a product over one letter")
 
-    def arranged(
-        operand: torch.fx.Node, have: list[str], want: list[str], groups: Sequence[list[str]]
-    ) -> str:
+    def arranged(operand: torch.fx.Node, have: list[str], want: list[str], groups: Sequence[list[str]]) -> str:
         ref = low.cast(low.any_value(operand), DType.F32)
         ref = low.builder.reshape(ref, [extents[c] for c in have])
         ref = low.builder.transpose(ref, [have.index(c) for c in want])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from cosyn.ir.frontend.lowering import CannotLower, Handler, Lowering, held, is_empty
+from cosyn.ir.frontend.lowering import CannotLower, Handler, Lowering, OperandNotLowered, held, is_empty
 from cosyn.ir.ops.movement import AxisAttrs, ReshapeAttrs, SliceAttrs
 from cosyn.ir.types import Dim
 
@@ -63,9 +63,7 @@ def cut(low: Lowering, source: torch.fx.Node, axis: int, start: int, stop: int, 
     """Elements start:stop:step of one axis of a traced tensor."""
     place = _Axis(low, source, axis)
     if not isinstance(place.extent, int):
-        raise CannotLower(
-            f"a part of the token axis ({start}:{stop}); tokens must stay together until the end"
-        )
+        raise CannotLower(f"a part of the token axis ({start}:{stop}); tokens must stay together until the end")
     if (start, stop, step) == (0, place.extent, 1):
         return place.ref
     return low.emit("slice", [place.ref], SliceAttrs(place.axis, start, stop, step))
@@ -140,9 +138,11 @@ def _getitem(low: Lowering, node: torch.fx.Node) -> str:
     source, index = node.args[:2]
     if not isinstance(source, torch.fx.Node) or not isinstance(index, int):
         raise CannotLower("an item of something that is not a list of tensors")
-    values = low.values.get(source)
+    if source not in low.values:
+        low.lower(source)
+    values = low.values[source]
     if not values:
-        raise CannotLower(f"an item of {source.name}, which was not lowered")
+        raise OperandNotLowered(source.name)
     return values[index] if isinstance(values, tuple) else values
 
 

@@ -31,9 +31,7 @@ class GraphBuilder:
 
     def emit(self, op: str, operands: Sequence[str], attrs: object = NO_ATTRS, name: str = "") -> str:
         """Append a node and return the reference to its first result; OpError where the op refuses."""
-        node = make_node(
-            self.unique(name or op), op, operands, [self.types[r] for r in operands], attrs, self.location
-        )
+        node = make_node(self.unique(name or op), op, operands, [self.types[r] for r in operands], attrs, self.location)
         self.append(node)
         return node.ref
 
@@ -74,17 +72,11 @@ class GraphBuilder:
         node = self.producer(ref, "scalar", "cast")
         if node is None:
             return None
-        return (
-            node.attrs.value if isinstance(node.attrs, ScalarAttrs) else self.scalar_value(node.operands[0])
-        )
+        return node.attrs.value if isinstance(node.attrs, ScalarAttrs) else self.scalar_value(node.operands[0])
 
     def reshape(self, ref: str, shape: Sequence[Dim]) -> str:
         """`ref` with another shape; itself where it has that shape."""
-        return (
-            ref
-            if self.shape(ref) == tuple(shape)
-            else self.emit("reshape", [ref], ReshapeAttrs(tuple(shape)))
-        )
+        return ref if self.shape(ref) == tuple(shape) else self.emit("reshape", [ref], ReshapeAttrs(tuple(shape)))
 
     def transpose(self, ref: str, perm: Sequence[int]) -> str:
         """`ref` with its axes permuted; itself where they keep their order."""

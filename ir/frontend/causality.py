@@ -38,9 +38,7 @@ def read_bias(
     return found if visible.ndim == 3 and (visible == expected).all() else None
 
 
-def _total(
-    terms: Sequence[tuple[PositionInput, float]], positional: PositionValues, positions: Array
-) -> Array:
+def _total(terms: Sequence[tuple[PositionInput, float]], positional: PositionValues, positions: Array) -> Array:
     """The bias `[heads or 1, n, n]` for tokens at `positions`."""
     total = np.zeros((1, 1, 1))
     with np.errstate(invalid="ignore"):

@@ -10,8 +10,6 @@ from cosyn.ir.dtype import DType
 from cosyn.ir.errors import ModelError
 
 _DTYPES = {"float32": DType.F32, "float16": DType.F16, "bfloat16": DType.BF16}
-# Older names of model types, and the classes' own where the config is for code kept outside transformers.
-_RENAMED = {"phi-msft": "phi"}
 _WRAPPER_KEYS = ("context_window_size", "prefill_chunk_size", "sliding_window_size", "attention_sink_size",
                  "tensor_parallel_shards", "max_batch_size", "quantization")  # fmt: skip
 
@@ -30,7 +28,7 @@ def read_config(path: Path) -> dict[str, Any]:
         config = dict(config["model_config"])
     if not isinstance(config.get("model_type"), str):
         raise ModelError(f"{path} has no model_type; expected the config.json of a language model")
-    return config | {"model_type": _RENAMED.get(config["model_type"], config["model_type"])}
+    return config
 
 
 def transformers_config(config: dict[str, Any]) -> Any:
@@ -38,14 +36,12 @@ def transformers_config(config: dict[str, Any]) -> Any:
     from transformers import CONFIG_MAPPING, AutoConfig
 
     model_type = config["model_type"]
-    values = {
-        k: v for k, v in config.items() if k not in _WRAPPER_KEYS and k not in ("model_type", "auto_map")
-    }
+    values = {k: v for k, v in config.items() if k not in _WRAPPER_KEYS and k not in ("model_type", "auto_map")}
     if model_type not in CONFIG_MAPPING:
         from difflib import get_close_matches
 
         close = get_close_matches(model_type, list(CONFIG_MAPPING), n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        hint = f"; did you mean {close[0]}?" if close else "."
         raise ModelError(
             f"transformers has no model of type {model_type!r}{hint} "
             "Give a module that makes the model instead: package.module:factory"
@@ -60,7 +56,5 @@ def config_dtype(config: dict[str, Any]) -> DType:
     """The element type that a configuration says its weights have; f32 where it says nothing."""
     name = str(config.get("dtype") or config.get("torch_dtype") or "float32").removeprefix("torch.")
     if name not in _DTYPES:
-        raise ModelError(
-            f"the configuration asks for weights of type {name!r}; expected one of {', '.join(_DTYPES)}"
-        )
+        raise ModelError(f"the configuration asks for weights of type {name!r}; expected one of {', '.join(_DTYPES)}")
     return _DTYPES[name]

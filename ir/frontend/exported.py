@@ -64,11 +64,7 @@ class _Logits(torch.nn.Module):
         out = self.root(token_ids, **arguments, **self.extra)
         logits = getattr(out, "logits", out[0] if isinstance(out, tuple) else out)
         if not isinstance(logits, torch.Tensor) or logits.dim() != 3:
-            found = (
-                f"a tensor of shape {list(logits.shape)}"
-                if isinstance(logits, torch.Tensor)
-                else type(logits)
-            )
+            found = f"a tensor of shape {list(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits)
             raise ModelError(f"the model must return logits [1, seq, vocabulary], found {found}")
         return logits
 
@@ -170,9 +166,7 @@ def inline_regions(module: torch.fx.GraphModule) -> None:
     for node in list(module.graph.nodes):
         if not isinstance(node.target, torch._ops.HigherOrderOperator):
             continue
-        place = next(
-            i for i, a in enumerate(node.args) if isinstance(a, torch.fx.Node) and a.op == "get_attr"
-        )
+        place = next(i for i, a in enumerate(node.args) if isinstance(a, torch.fx.Node) and a.op == "get_attr")
         region = getattr(module, str(node.args[place].target))
         inline_regions(region)
         copies = dict(zip(region.graph.find_nodes(op="placeholder"), node.args[place + 1 :], strict=True))

@@ -118,9 +118,7 @@ def _misshapen(expected: Mapping[str, tuple[int, ...]], store: NamedWeights) -> 
     for name in store.keys():  # noqa: SIM118 - not a dict
         found = store.type(name)
         if found.shape != expected[name]:
-            problems.append(
-                f"{name} has shape {list(map(int, found.shape))}; expected {list(expected[name])}"
-            )
+            problems.append(f"{name} has shape {list(map(int, found.shape))}; expected {list(expected[name])}")
     return problems
 
 
@@ -172,6 +170,4 @@ def _parts(name: str, converter: Any, groups: tuple[tuple[str, ...], ...]) -> Te
         return TensorParts(groups, stacked=True, axis=converter.operations[1].dim)
     if kinds == ["Concatenate"]:
         return TensorParts(groups, axis=converter.operations[0].dim)
-    raise UnsupportedOps(
-        [UnsupportedOp(" + ".join(kinds), name, reason="a conversion of checkpoint tensors")]
-    )
+    raise UnsupportedOps([UnsupportedOp(" + ".join(kinds), name, reason="a conversion of checkpoint tensors")])

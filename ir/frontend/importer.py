@@ -12,7 +12,7 @@ from cosyn.ir.errors import UnsupportedOp, UnsupportedOps
 from cosyn.ir.frontend import aten_attention, aten_contraction, aten_einsum, aten_elementwise, aten_movement
 from cosyn.ir.frontend.builder import GraphBuilder, remove_dead, rewrite
 from cosyn.ir.frontend.exported import Exported, location
-from cosyn.ir.frontend.lowering import CannotLower, Lowering, op_name
+from cosyn.ir.frontend.lowering import CannotLower, Lowering, OperandNotLowered, op_name
 from cosyn.ir.frontend.patterns import layout, norm
 from cosyn.ir.frontend.patterns.activation import recognise_activations
 from cosyn.ir.frontend.patterns.attention import SpelledOutAttention, shared_heads
@@ -85,6 +85,8 @@ def lower_positions(graph: Graph, low: Lowering) -> Graph:
             if source.blocked is not None:
                 raise CannotLower("a mask that does not belong to an attention of known form")
             renamed[f"%{given.name}"] = low.value(source.node)
+        except OperandNotLowered:
+            continue
         except CannotLower as error:
             where = location(source.node)
             low.unsupported.append(
@@ -96,9 +98,7 @@ def lower_positions(graph: Graph, low: Lowering) -> Graph:
     graph = replace(graph, inputs=tuple(i for i in graph.inputs if i.name not in names))
     declared = {w.name for w in graph.weights}
     added = tuple(
-        Weight(key, low.builder.types[ref], key)
-        for ref, key in low.weights_used.items()
-        if key not in declared
+        Weight(key, low.builder.types[ref], key) for ref, key in low.weights_used.items() if key not in declared
     )
     graph = replace(graph, weights=(*graph.weights, *added)).map_refs(lambda ref: renamed.get(ref, ref))
     return remove_dead(replace(graph, nodes=(*low.builder.nodes, *graph.nodes)))

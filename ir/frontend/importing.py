@@ -52,15 +52,13 @@ class ImportedModel:
     random_seed: int | None = None
 
 
-def import_model(
-    spec: str | Path, *, random_weights: int | None = None, max_seq: int | None = None
-) -> ImportedModel:
+def import_model(spec: str | Path, *, random_weights: int | None = None, max_seq: int | None = None) -> ImportedModel:
     """Lower the model that `spec` names.
 
     `spec` is a Hugging Face folder, a config.json alone, or `package.module:factory` for a function that
     returns an nn.Module. `random_weights` is the seed of random weights in place of stored ones. `max_seq`
     bounds the positions (default: what the model was made for). Raises ModelError for what is no language
-    model, WeightError for a damaged or unfitting checkpoint, UnsupportedOps with everything that cannot be lowered.
+    model, WeightError for a damaged or unfitting checkpoint, UnsupportedOps with all that cannot be lowered.
     """
     text = str(spec)
     path = Path(spec)
@@ -73,8 +71,7 @@ def import_model(
     if ":" in text and not text.endswith(".json"):
         return _from_factory(text, random_weights, max_seq)
     raise ModelError(
-        f"{text} is neither a model folder nor a config.json (no such file or folder), "
-        "nor package.module:factory"
+        f"{text} is neither a model folder nor a config.json (no such file or folder), nor package.module:factory"
     )
 
 
@@ -120,9 +117,7 @@ def _from_config(file: Path, folder: Path | None, seed: int | None, max_seq: int
 
 def _limit(raw: Mapping[str, Any], config: Any, model: torch.nn.Module) -> int:
     """Positions that the model was made for."""
-    limit = (
-        raw.get("context_window_size") or getattr(config, "max_position_embeddings", None) or DEFAULT_MAX_SEQ
-    )
+    limit = raw.get("context_window_size") or getattr(config, "max_position_embeddings", None) or DEFAULT_MAX_SEQ
     table = adapters.longest_fixed_table(model)
     return int(limit if table is None else min(limit, table))
 
@@ -154,8 +149,7 @@ def _from_factory(spec: str, seed: int | None, max_seq: int | None) -> ImportedM
     on_meta = [name for name, p in parameters.items() if p.is_meta]
     if on_meta and seed is None:
         raise RequestError(
-            f"{spec} made {len(on_meta)} parameters without values ({on_meta[0]}, …); "
-            "expected a seed for random ones"
+            f"{spec} made {len(on_meta)} parameters without values ({on_meta[0]}, …); expected a seed for random ones"
         )
     types = {name: TensorType(tuple(p.shape), _dtype(name, p)) for name, p in parameters.items()}
     weights: WeightStore
@@ -164,11 +158,7 @@ def _from_factory(spec: str, seed: int | None, max_seq: int | None) -> ImportedM
     else:
         weights = RandomWeights(types, seed)
     own = next(
-        (
-            int(v)
-            for n in ("max_seq", "max_seq_len", "block_size")
-            if isinstance(v := getattr(model, n, None), int)
-        ),
+        (int(v) for n in ("max_seq", "max_seq_len", "block_size") if isinstance(v := getattr(model, n, None), int)),
         None,
     )
     length = _length(max_seq, own or DEFAULT_MAX_SEQ)
@@ -211,9 +201,7 @@ _DTYPES = {torch.float32: DType.F32, torch.float16: DType.F16, torch.bfloat16: D
 
 def _dtype(name: str, parameter: torch.Tensor) -> DType:
     if parameter.dtype not in _DTYPES:
-        raise ModelError(
-            f"parameter {name} has element type {parameter.dtype}; expected float32, float16 or bfloat16"
-        )
+        raise ModelError(f"parameter {name} has element type {parameter.dtype}; expected float32, float16 or bfloat16")
     return _DTYPES[parameter.dtype]
 
 

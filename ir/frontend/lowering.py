@@ -49,6 +49,10 @@ class CannotLower(Exception):
     """Raised by a handler for a use of its op that the IR cannot express; the message is the reason."""
 
 
+class OperandNotLowered(CannotLower):
+    """Raised for a value whose reason for not being lowered is already noted."""
+
+
 @dataclass
 class Lowering:
     """State of one lowering: the builder, the traced program, and what each traced value became."""
@@ -68,12 +72,7 @@ class Lowering:
     def run(self, nodes: Sequence[torch.fx.Node]) -> None:
         """Lower the nodes that depend on tokens or parameters, in order; collects what cannot be lowered."""
         for node in nodes:
-            if (
-                node.op == "call_function"
-                and not is_noise(node)
-                and not is_empty(node)
-                and self._depends_on_data(node)
-            ):
+            if node.op == "call_function" and not is_noise(node) and not is_empty(node) and self._depends_on_data(node):
                 self.lower(node)
 
     def _depends_on_data(self, node: torch.fx.Node) -> bool:
@@ -97,6 +96,8 @@ class Lowering:
             if handler is None:
                 raise CannotLower("")
             self.values[node] = handler(self, node)
+        except OperandNotLowered:
+            self.values[node] = ()
         except (CannotLower, OpError) as error:
             where = location(node)
             self.unsupported.append(UnsupportedOp(name, node.name, where.layer, where.source, str(error)))
@@ -170,11 +171,12 @@ class Lowering:
         if self.positional.is_positions(node):
             return "%positions"
         if self.inside_positions:
-            self.lower(node)
+            if node not in self.values:
+                self.lower(node)
             value = self.values[node]
-            if not isinstance(value, str):
-                raise CannotLower(f"{op_name(node)} of positions")
-            return value
+            if value == ():
+                raise OperandNotLowered(node.name)
+            return self.any_value(node)
         return self.position_input(node)
 
     def position_input(self, node: torch.fx.Node, blocked: bool | None = None) -> str:

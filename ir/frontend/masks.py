@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -17,25 +17,28 @@ _OVERLAYS = ("or_mask_function", "and_mask_function", "block_sequence_ids")
 
 
 @dataclass(frozen=True, slots=True)
-class SlidingWindow:
-    """Stands for a causal mask in which a token sees the latest `width` positions, its own included."""
+class CausalMask:
+    """Stands for a causal mask; where `window` is set, a token sees that many latest positions, its own included.
 
-    width: int
+    Code that computes with a mask instead of handing it on finds no tensor here and cannot be traced.
+    """
+
+    window: int | None = None
 
 
 def _refuse(name: str, reason: str) -> UnsupportedOps:
     return UnsupportedOps([UnsupportedOp(name, "mask", reason=reason)])
 
 
-def _causal(*_: Any, **keywords: Any) -> None:
+def _causal(*_: Any, **keywords: Any) -> CausalMask:
     overlays = [name for name in _OVERLAYS if keywords.get(name) is not None]
     if overlays:
         raise _refuse("create_causal_mask", f"a causal mask changed by {', '.join(overlays)}")
+    return CausalMask()
 
 
-def _sliding(config: Any, *_: Any, **keywords: Any) -> SlidingWindow:
-    _causal(**keywords)
-    return SlidingWindow(int(config.sliding_window))
+def _sliding(config: Any, *_: Any, **keywords: Any) -> CausalMask:
+    return replace(_causal(**keywords), window=int(config.sliding_window))
 
 
 def _chunked(*_: Any, **__: Any) -> None:
@@ -59,7 +62,7 @@ _MEANINGS: dict[str, Callable[..., Any]] = {
 
 @contextlib.contextmanager
 def masks_as_meaning(model: torch.nn.Module) -> Iterator[None]:
-    """While active, the model's code gets None for a causal mask and a SlidingWindow for a window."""
+    """While active, the model's code gets a CausalMask in place of a tensor."""
     files = {sys.modules[type(m).__module__] for m in model.modules()}
     changed: list[tuple[ModuleType, str, object]] = []
     for file in files:

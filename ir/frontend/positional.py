@@ -174,9 +174,7 @@ def _resolve(argument: Any, value: Callable[[torch.fx.Node], Any], double: bool)
 
 
 def _is_size(node: torch.fx.Node) -> bool:
-    return node.op == "call_function" and isinstance(
-        node.meta.get("val"), int | float | torch.SymInt | torch.SymFloat
-    )
+    return node.op == "call_function" and isinstance(node.meta.get("val"), int | float | torch.SymInt | torch.SymFloat)
 
 
 def _is_token_size(node: torch.fx.Node) -> bool:
@@ -200,6 +198,4 @@ def is_slice_by_tokens(node: torch.fx.Node) -> bool:
     if node.op != "call_function" or not str(node.target).startswith("aten.slice"):
         return False
     start, end = (*node.args[2:4], None, None)[:2]
-    return (
-        start in (0, None) and isinstance(end, torch.fx.Node) and _is_token_size(end) and len(node.args) < 5
-    )
+    return start in (0, None) and isinstance(end, torch.fx.Node) and _is_token_size(end) and len(node.args) < 5

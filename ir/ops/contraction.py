@@ -153,6 +153,53 @@ def _moe_read(_attrs: MoeAttrs, operands: Sequence[TensorType], _results: Sequen
     )
 
 
+def _infer_expert_linear(_attrs: NoAttrs, types: Sequence[TensorType]) -> tuple[TensorType, ...]:
+    x, ids, weight, *bias = types
+    if ids.dtype is not DType.I32 or ids.rank != 2:
+        raise OpError(f"expert_linear needs i32 expert ids [tokens, k], found {ids}")
+    if x.shape[:-1] not in (ids.shape, ids.shape[:1]):
+        raise OpError(f"expert_linear needs x of one row per token or per choice in {ids}, found {x}")
+    if weight.rank != 3 or weight.shape[2] != x.shape[-1]:
+        raise OpError(f"expert_linear needs a weight [experts, n, {x.shape[-1]}], found {weight}")
+    if bias and bias[0].shape != weight.shape[:2]:
+        expected = ", ".join(map(str, weight.shape[:2]))
+        raise OpError(f"expert_linear needs a bias [{expected}], found {bias[0]}")
+    return (TensorType((*ids.shape, weight.shape[1]), x.dtype),)
+
+
+def expert_linear(_attrs: NoAttrs, x: Array, ids: Array, weight: Array, bias: Array | None = None) -> Array:
+    """x[t] (or x[t, c]) · weight[ids[t, c]]ᵀ + bias[ids[t, c]] for every choice c of token t."""
+    y = np.empty((*ids.shape, weight.shape[1]), x.dtype)
+    for expert in np.unique(ids):
+        tokens, choice = np.nonzero(ids == expert)
+        rows = x[tokens] if x.ndim == 2 else x[tokens, choice]
+        y[tokens, choice] = rows @ weight[expert].astype(x.dtype, copy=False).T
+        if bias is not None:
+            y[tokens, choice] += bias[expert].astype(x.dtype)
+    return y
+
+
+def _expert_read(_attrs: NoAttrs, operands: Sequence[TensorType], _results: Sequence[TensorType]) -> Dim:
+    """Only chosen experts are read: at most one per choice."""
+    x, ids, *weights = operands
+    experts = weights[0].shape[0]
+    whole = sum((t.nbytes for t in weights), start=0)
+    return x.nbytes + ids.nbytes + sympy.Min(experts, ids.elements) * (whole // experts)
+
+
+def _infer_mix_experts(_attrs: NoAttrs, types: Sequence[TensorType]) -> tuple[TensorType, ...]:
+    x, weights = types
+    if x.rank != 3 or weights.shape != x.shape[:-1] or weights.dtype is not x.dtype:
+        raise OpError(f"mix_experts needs [tokens, k, n] and weights [tokens, k], found {x} and {weights}")
+    return (TensorType((x.shape[0], x.shape[2]), x.dtype),)
+
+
+def mix_experts(_attrs: NoAttrs, x: Array, weights: Array) -> Array:
+    """Σₖ weights[t, k] · x[t, k]."""
+    result: Array = (x * weights[:, :, None]).sum(1)
+    return result
+
+
 def _gather_read(_attrs: NoAttrs, operands: Sequence[TensorType], results: Sequence[TensorType]) -> Dim:
     """The numbers, and of the first or second operand only what they pick."""
     numbers = operands[0] if operands[0].dtype is DType.I32 else operands[1]
@@ -179,4 +226,9 @@ OPS = (
        read=_gather_read),
     Op("moe", "mixture of experts: x, weights, expert ids, up [e, 2n, d], down [e, d, n], optional biases",
        Kind.LINEAR, (5, 7), _infer_moe, moe, _moe_ops, MoeAttrs, _moe_read),
+    Op("expert_linear", "x, expert ids, weight [e, n, d] (, bias [e, n]): a linear per token and choice",
+       Kind.LINEAR, (3, 4), _infer_expert_linear, expert_linear,
+       lambda _attrs, t, r: r[0].elements * (2 * t[0].shape[-1] + len(t) - 3), read=_expert_read),
+    Op("mix_experts", "weighted sum over the choices of each token", Kind.OTHER, (2, 2),
+       _infer_mix_experts, mix_experts, lambda _attrs, t, _r: t[0].elements * 2),
 )  # fmt: skip

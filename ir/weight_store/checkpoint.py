@@ -24,9 +24,7 @@ def open_checkpoint(folder: Path) -> OverlaidWeights:
         file = SafetensorsFile(folder / SINGLE)
         _ = file.entries  # a damaged file is reported now, not at the first tensor
         return OverlaidWeights((file,))
-    found = sorted(
-        p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".gguf", ".safetensors")
-    )
+    found = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".gguf", ".safetensors"))
     raise ModelError(
         f"{folder} holds no {SINGLE} and no {INDEX}"
         + (f", only {', '.join(found)}; convert the weights to safetensors" if found else "")
@@ -39,9 +37,7 @@ def _sharded(folder: Path) -> OverlaidWeights:
         index = json.loads((folder / INDEX).read_text())
         wanted: dict[str, str] = index["weight_map"]
     except (ValueError, KeyError, TypeError) as error:
-        raise WeightError(
-            f"{INDEX} is not an index of shards: {error!r}; expected JSON with weight_map"
-        ) from error
+        raise WeightError(f"{INDEX} is not an index of shards: {error!r}; expected JSON with weight_map") from error
     names = sorted(set(wanted.values()))
     absent = [name for name in names if not (folder / name).exists()]
     if absent:

@@ -27,11 +27,7 @@ class TensorParts:
     @property
     def single(self) -> str | None:
         """The checkpoint name where the parameter is one tensor as it is."""
-        return (
-            self.groups[0][0]
-            if len(self.groups) == 1 and len(self.groups[0]) == 1 and not self.stacked
-            else None
-        )
+        return self.groups[0][0] if len(self.groups) == 1 and len(self.groups[0]) == 1 and not self.stacked else None
 
 
 @dataclass(frozen=True)

@@ -62,8 +62,7 @@ class SafetensorsFile:
 
     def _damaged(self, reason: str) -> WeightError:
         return WeightError(
-            f"{self.path.name} is not a whole safetensors file: {reason}. "
-            f"Download or copy it again ({self.path})"
+            f"{self.path.name} is not a whole safetensors file: {reason}. Download or copy it again ({self.path})"
         )
 
     @cached_property

@@ -18,9 +18,7 @@ def run(cosyn, artifact, *words):
 
 
 def test_greedy_tokens_are_those_of_hugging_face(cosyn, artifact) -> None:
-    done = cosyn(
-        "run", artifact, "--prompt", CASE["prompt"], "--max-new-tokens", "64", "--temperature", "0", "--json"
-    )
+    done = cosyn("run", artifact, "--prompt", CASE["prompt"], "--max-new-tokens", "64", "--temperature", "0", "--json")
     found = done.object
     assert found["output_ids"] == CASE["output_ids"]
     assert found["token_ids"] == CASE["output_ids"][len(CASE["prompt_ids"]) :]

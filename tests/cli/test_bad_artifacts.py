@@ -28,9 +28,7 @@ def refused(cosyn, artifact: Path, code: int, *texts: str) -> None:
 
 
 def test_not_an_artifact(cosyn, tmp_path) -> None:
-    refused(
-        cosyn, tmp_path, 2, "expected an artifact folder", "a folder without manifest.json", "cosyn compile"
-    )
+    refused(cosyn, tmp_path, 2, "expected an artifact folder", "a folder without manifest.json", "cosyn compile")
     refused(cosyn, tmp_path / "nothing", 2, "found nothing")
 
 

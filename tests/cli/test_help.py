@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_version(cosyn) -> None:
+    assert version("cosyn") == __version__
     assert cosyn("--version").out == f"cosyn {__version__}\n"
 
 

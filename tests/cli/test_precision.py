@@ -13,9 +13,7 @@ from cosyn.precision import own_recipe
 
 def folder(tmp_path: Path, dtypes: list[str], config: dict[str, str]) -> Path:
     (tmp_path / "config.json").write_text(json.dumps(config))
-    header = json.dumps(
-        {f"w{i}": {"dtype": d, "shape": [1], "data_offsets": [0, 4]} for i, d in enumerate(dtypes)}
-    )
+    header = json.dumps({f"w{i}": {"dtype": d, "shape": [1], "data_offsets": [0, 4]} for i, d in enumerate(dtypes)})
     if dtypes:
         (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header.encode())
     return tmp_path

@@ -88,6 +88,43 @@ def test_moe_sums_the_chosen_experts(gated: bool, biased: bool) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("biased", [True, False])
+def test_expert_linear_and_mix_experts(shared: bool, biased: bool) -> None:
+    tokens, experts, k, d, n = 7, 5, 3, 6, 9
+    x, weight = normal(tokens, d) if shared else normal(tokens, k, d), normal(experts, n, d, seed=1)
+    ids = np.random.default_rng(2).integers(0, experts, (tokens, k)).astype(np.int32)
+    bias = [normal(experts, n, seed=3)] if biased else []
+    t = torch.from_numpy
+    rows = t(x)[:, None].expand(tokens, k, d) if shared else t(x)
+    expected = torch.einsum("tcnd,tcd->tcn", t(weight)[ids.astype(np.int64)], rows)
+    if biased:
+        expected = expected + t(bias[0])[ids.astype(np.int64)]
+    found = OPS["expert_linear"].reference(NO_ATTRS, x, ids, weight, *bias)
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
+    mix = normal(tokens, k, seed=4)
+    expected = torch.einsum("tcn,tc->tn", t(found), t(mix))
+    np.testing.assert_allclose(
+        OPS["mix_experts"].reference(NO_ATTRS, found, mix), expected, rtol=1e-11, atol=1e-12
+    )
+
+
+def test_expert_linear_refusals() -> None:
+    ids, weight = TensorType((SEQ, 2), DType.I32), f32(4, 6, 8)
+    for x, expected in ((f32(SEQ, 8), (SEQ, 2, 6)), (f32(SEQ, 2, 8), (SEQ, 2, 6))):
+        assert make_node("y", "expert_linear", ["%x", "%i", "@w"], [x, ids, weight]).type.shape == expected
+    with pytest.raises(OpError, match=r"needs i32 expert ids \[tokens, k\], found f32\[seq, 2\]"):
+        make_node("y", "expert_linear", ["%x", "%i", "@w"], [f32(SEQ, 8), f32(SEQ, 2), weight])
+    with pytest.raises(OpError, match=r"found f32\[seq, 3, 8\]"):
+        make_node("y", "expert_linear", ["%x", "%i", "@w"], [f32(SEQ, 3, 8), ids, weight])
+    with pytest.raises(OpError, match=r"needs a weight \[experts, n, 7\]"):
+        make_node("y", "expert_linear", ["%x", "%i", "@w"], [f32(SEQ, 7), ids, weight])
+    with pytest.raises(OpError, match=r"needs a bias \[4, 6\], found f32\[6\]"):
+        make_node("y", "expert_linear", ["%x", "%i", "@w", "@b"], [f32(SEQ, 8), ids, weight, f32(6)])
+    with pytest.raises(OpError, match=r"mix_experts needs \[tokens, k, n\]"):
+        make_node("y", "mix_experts", ["%x", "%p"], [f32(SEQ, 2, 8), f32(SEQ, 3)])
+
+
 def test_refusals() -> None:
     x = f32(SEQ, 8)
     with pytest.raises(OpError, match=r"linear needs a weight \[n, 8\], found f32\[4, 7\]"):

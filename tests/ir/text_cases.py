@@ -57,6 +57,8 @@ NODES: list[Node] = [
         "moe", MoeAttrs("gelu", gated=False),
         x=_X, p=_f32(SEQ, 2), ids=_CHOICES, up=_f32(3, 5, 12), down=_f32(3, 12, 5),
     ),
+    _node("expert_linear", NO_ATTRS, x=_X, ids=_CHOICES, w=_f32(3, 5, 12), b=_f32(3, 5)),
+    _node("mix_experts", NO_ATTRS, x=_f32(SEQ, 2, 5), p=_f32(SEQ, 2)),
     _node("rope", RopeAttrs(4, interleaved=True, scale=1.25), x=_HEADS["q"], positions=_TOKENS, f=_f32(2)),
     _node("attention", AttentionAttrs(0.125), **_HEADS, positions=_TOKENS),
     _node(

@@ -29,9 +29,7 @@ class Arena:
 
     def run(self, inputs: dict[str, Array], bindings: dict[str, int]) -> list[Array]:
         """The outputs for `inputs`, at sizes that do not exceed the bounds of the plan."""
-        given = {
-            f"%{i.name}": np.asarray(inputs[i.name]).astype(i.type.dtype.numpy) for i in self.graph.inputs
-        }
+        given = {f"%{i.name}": np.asarray(inputs[i.name]).astype(i.type.dtype.numpy) for i in self.graph.inputs}
         results: dict[str, Array] = {}
         for group in self.plan.kernels:
             for ref, value in self._compute(group, given, bindings).items():
@@ -45,9 +43,7 @@ class Arena:
         env: dict[str, Any] = {ref: self._read(ref, given, bindings) for ref in group.inputs}
         for name in group.nodes:
             node = self.graph.producers[name]
-            result = OPS[node.op].reference(
-                bind_attrs(node.attrs, bindings), *(env[r] for r in node.operands)
-            )
+            result = OPS[node.op].reference(bind_attrs(node.attrs, bindings), *(env[r] for r in node.operands))
             parts = result if isinstance(result, tuple) else (result,)
             for ref, part in zip(node.results, parts, strict=True):
                 env[ref] = part if isinstance(part, KVCache) else as_float(np.asarray(part), np.float32)

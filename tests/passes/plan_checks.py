@@ -6,7 +6,7 @@ from itertools import combinations
 
 from cosyn.ir.dtype import DType
 from cosyn.ir.graph import Graph
-from cosyn.passes.arena import ALIGNMENT
+from cosyn.passes.arena_requests import ALIGNMENT
 from cosyn.passes.fuse import FusionPlan
 from cosyn.passes.plan_memory import MemoryPlan
 
@@ -30,9 +30,7 @@ def check_fusion(graph: Graph, plan: FusionPlan) -> None:
     assert set(graph.outputs) <= known
     assert len({g.name for g in plan.groups}) == len(plan.groups)
     for name, count in homes.items():
-        assert count == 1 or graph.producers[name].op in ("scalar", "reshape"), (
-            f"{name} is computed {count} times"
-        )
+        assert count == 1 or graph.producers[name].op in ("scalar", "reshape"), f"{name} is computed {count} times"
 
 
 def check_memory(graph: Graph, plan: FusionPlan, memory: MemoryPlan) -> None:
@@ -54,8 +52,5 @@ def check_memory(graph: Graph, plan: FusionPlan, memory: MemoryPlan) -> None:
             home = memory.buffers[memory.root(ref)]
             assert home.first <= index <= home.last, f"{ref} is used by {group.name} outside its life"
     assert memory.arena_bytes >= memory.lower_bound_bytes
-    live = [
-        sum(b.nbytes for b in memory.buffers.values() if b.first <= t <= b.last)
-        for t in range(len(plan.groups))
-    ]
+    live = [sum(b.nbytes for b in memory.buffers.values() if b.first <= t <= b.last) for t in range(len(plan.groups))]
     assert memory.lower_bound_bytes >= max(live, default=0)

@@ -61,9 +61,7 @@ def graphs(draw: st.DrawFn) -> Graph:
 
 
 def _unary(g: Builder, draw: st.DrawFn, a: str, _b: str) -> str:
-    return g.emit(
-        draw(st.sampled_from(["neg", "tanh", "silu", "gelu", "sigmoid", "relu", "sin", "abs"])), [a]
-    )
+    return g.emit(draw(st.sampled_from(["neg", "tanh", "silu", "gelu", "sigmoid", "relu", "sin", "abs"])), [a])
 
 
 def _binary(g: Builder, draw: st.DrawFn, a: str, b: str) -> str:
@@ -82,9 +80,7 @@ def _power(g: Builder, draw: st.DrawFn, a: str, _b: str) -> str:
 
 
 def _linear(g: Builder, draw: st.DrawFn, a: str, _b: str) -> str:
-    return g.emit(
-        "linear", [a, g.weight((WIDTH, WIDTH))] + ([g.weight((WIDTH,))] if draw(st.booleans()) else [])
-    )
+    return g.emit("linear", [a, g.weight((WIDTH, WIDTH))] + ([g.weight((WIDTH,))] if draw(st.booleans()) else []))
 
 
 def _gated(g: Builder, _draw: st.DrawFn, a: str, _b: str) -> str:

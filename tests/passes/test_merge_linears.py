@@ -74,9 +74,7 @@ def test_left_alone() -> None:
     assert unchanged(two_linears('weight @b : f16[8, 32] from "model.b"')), "weights of another type"
     assert unchanged(two_linears(same, "linear(%x, @b, @c)")), "one of them without a bias"
     assert unchanged(two_linears(same, "linear(%x, @a)")), "the same weight twice"
-    odd = two_linears('weight @b : f32[7, 32] from "model.b"').replace(
-        "f32[seq, 8]\nreturn", "f32[seq, 7]\nreturn"
-    )
+    odd = two_linears('weight @b : f32[7, 32] from "model.b"').replace("f32[seq, 8]\nreturn", "f32[seq, 7]\nreturn")
     assert unchanged(odd), "rows that would leave slices unaligned"
 
 

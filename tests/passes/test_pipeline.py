@@ -23,8 +23,8 @@ FP32 = Options(RECIPES["fp32"])
 
 def test_the_order() -> None:
     assert [p.name for p in passes(FP32, 64)] == [
-        "canonicalise", "sparse_attention", "merge_linears", "explicit_state", "select_rows", "quantize",
-        "canonicalise",
+        "canonicalise", "sparse_attention", "merge_linears", "explicit_state", "select_rows",
+        "decompose_moe", "quantize", "canonicalise",
     ]  # fmt: skip
 
 
@@ -63,9 +63,7 @@ class Breaks:
 
 
 def test_verification_names_the_pass_that_broke_the_graph() -> None:
-    with pytest.raises(
-        VerifyError, match=r"the graph after breaks breaks \d+ rules of the IR:\n  %x: an operand is"
-    ):
+    with pytest.raises(VerifyError, match=r"the graph after breaks breaks \d+ rules of the IR:\n  %x: an operand is"):
         run_passes(llama(), [Breaks()], verify=True)
 
 

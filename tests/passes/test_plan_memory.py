@@ -10,7 +10,8 @@ import pytest
 from cosyn.ir.graph import Graph
 from cosyn.ir.interpreter import run_graph
 from cosyn.ir.parser import parse
-from cosyn.passes.arena import Request, peak, place
+from cosyn.passes.arena import place
+from cosyn.passes.arena_requests import Request, peak
 from cosyn.passes.fuse import fuse
 from cosyn.passes.pipeline import Options, passes, run_passes
 from cosyn.passes.plan_memory import MemoryPlan, plan_memory
@@ -112,7 +113,7 @@ def test_placement_of_random_lifetimes(seed: int) -> None:
         first = rng.randrange(40)
         requests.append(Request(f"b{i}", 64 * rng.randrange(1, 30), first, first + rng.randrange(8)))
     offsets, total = place(requests)
-    assert peak(requests) <= total <= 1.15 * peak(requests)
+    assert peak(requests) <= total <= 1.05 * peak(requests)
     for i, a in enumerate(requests):
         assert offsets[a.name] + a.nbytes <= total
         for b in requests[:i]:
@@ -121,11 +122,25 @@ def test_placement_of_random_lifetimes(seed: int) -> None:
                 assert low[0] + low[1] <= high[0]
 
 
+def test_layers_that_no_greedy_order_packs_are_searched() -> None:
+    # A parallel block as in Falcon: the wide value of one layer must leave room for the next residual.
+    requests = []
+    for i in range(40):
+        t = 10 * i
+        for name, size, first, last in (
+            ("residual", 5, 0, 10),
+            ("wide", 25, 2, 9),
+            ("inner", 20, 9, 10),
+            ("out", 5, 8, 10),
+        ):
+            requests.append(Request(f"{name}{i}", 64 * size, t + first, t + last))
+    offsets, total = place(requests)
+    assert total == peak(requests) == 64 * 55
+    assert set(offsets) == {r.name for r in requests}
+
+
 def test_nothing_to_place() -> None:
     assert place([]) == ({}, 0)
     assert (
-        planned(
-            parse('graph "g"\ndim seq in 1..4\ninput %x : f32[seq]\n%y = neg(%x) : f32[seq]\nreturn %y')
-        ).ratio
-        == 1
+        planned(parse('graph "g"\ndim seq in 1..4\ninput %x : f32[seq]\n%y = neg(%x) : f32[seq]\nreturn %y')).ratio == 1
     )

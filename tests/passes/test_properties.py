@@ -21,9 +21,7 @@ from tests.passes.plan_checks import check_fusion, check_memory
 from tests.passes.random_graphs import graphs
 
 # The same examples every time: a test that fails on one machine fails on all.
-SETTINGS = settings(
-    max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
+SETTINGS = settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 FP32 = passes(Options(load_recipe("fp32")), 64)
 
 

@@ -19,9 +19,7 @@ def test_the_first_set() -> None:
     assert [r.kv for r in RECIPES.values()] == [DType.F32, *[DType.F16] * 6]
 
 
-@pytest.mark.parametrize(
-    ("name", "kv"), [("fp32_kv16", DType.F16), ("w8a8_kv8", DType.I8), ("bf16_kv32", DType.F32)]
-)
+@pytest.mark.parametrize(("name", "kv"), [("fp32_kv16", DType.F16), ("w8a8_kv8", DType.I8), ("bf16_kv32", DType.F32)])
 def test_a_suffix_chooses_the_cache(name: str, kv: DType) -> None:
     recipe = load_recipe(name)
     assert (recipe.name, recipe.kv) == (name, kv)

@@ -65,9 +65,7 @@ def test_an_own_file_is_a_path(tmp_path: Path) -> None:
 def test_unknown_target_lists_choices_and_the_closest() -> None:
     with pytest.raises(TargetError) as caught:
         load_target("cuda:h20")
-    assert str(caught.value) == (
-        "unknown target 'cuda:h20'; targets: cpu, cuda_a100, cuda_h200, opencl_generic"
-    )
+    assert str(caught.value) == ("unknown target 'cuda:h20'; targets: cpu, cuda_a100, cuda_h200, opencl_generic")
     assert caught.value.hint.startswith("did you mean 'cuda:h200'?")
     assert caught.value.exit_code == 2
 

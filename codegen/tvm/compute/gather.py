@@ -1,4 +1,4 @@
-"""Gathers and products of two values as tensor expressions."""
+"""Gathers, products of two values and sums over experts as tensor expressions."""
 
 from __future__ import annotations
 
@@ -48,9 +48,22 @@ def _matmul(stage: Stage) -> list[te.Tensor]:
     return [te.compute(stage.shape, at, name="matmul")]
 
 
+def _mix_experts(stage: Stage) -> list[te.Tensor]:
+    x, weights = stage.operands
+    choices = range(int(x.shape[1]))
+
+    def at(t: Expr, n: Expr) -> Expr:
+        # Written out instead of reduced: a few terms, which fuse as any elementwise value does.
+        terms = [weights(t, tirx.IntImm("int64", c)) * x(t, tirx.IntImm("int64", c), n) for c in choices]
+        return sum(terms[1:], start=terms[0])
+
+    return [te.compute(stage.shape, at, name="mix_experts")]
+
+
 BUILDERS: dict[str, StageBuilder] = {
     "embedding": _embedding,
     "take": _take,
     "take_columns": _take_columns,
     "matmul": _matmul,
+    "mix_experts": _mix_experts,
 }

@@ -76,9 +76,7 @@ class SpelledOutAttention:
                 return self._scores(builder, inner, terms, scale / number)
         return None
 
-    def _softcap(
-        self, builder: GraphBuilder, ref: str, cap: float
-    ) -> tuple[Node, float, float | None] | None:
+    def _softcap(self, builder: GraphBuilder, ref: str, cap: float) -> tuple[Node, float, float | None] | None:
         """cap · tanh(scores / cap), the bias being added after it."""
         tanh = builder.producer(ref, "tanh")
         inner: list[tuple[PositionInput, float]] = []

@@ -97,9 +97,7 @@ def transpose_after_slice(builder: GraphBuilder, node: Node) -> str | None:
     inner = builder.producer(node.operands[0], "transpose")
     if inner is None or not isinstance(inner.attrs, TransposeAttrs):
         return None
-    piece = builder.emit(
-        "slice", [inner.operands[0]], replace(node.attrs, axis=inner.attrs.perm[node.attrs.axis])
-    )
+    piece = builder.emit("slice", [inner.operands[0]], replace(node.attrs, axis=inner.attrs.perm[node.attrs.axis]))
     return builder.transpose(piece, inner.attrs.perm)
 
 

@@ -69,9 +69,7 @@ def norm_affine(builder: GraphBuilder, node: Node) -> str | None:
 def _stored(builder: GraphBuilder, ref: str) -> str:
     """The weight itself where `ref` only widens it: norms convert their weights themselves."""
     cast = builder.producer(ref, "cast")
-    return (
-        cast.operands[0] if cast and builder.types[cast.operands[0]].dtype in (DType.F16, DType.BF16) else ref
-    )
+    return cast.operands[0] if cast and builder.types[cast.operands[0]].dtype in (DType.F16, DType.BF16) else ref
 
 
 def weights_only(builder: GraphBuilder, ref: str) -> bool:

@@ -89,10 +89,7 @@ class _Fit:
         self.shape = graph.types[region.x].shape
         self.axis = sequence_axis(self.shape) or 0
         self.factors = {
-            r: graph.types[r]
-            for n in region.nodes
-            for r in n.operands
-            if r.startswith("%") and not graph.producer(r)
+            r: graph.types[r] for n in region.nodes for r in n.operands if r.startswith("%") and not graph.producer(r)
         }
 
     def rotation(self) -> Rotation | None:

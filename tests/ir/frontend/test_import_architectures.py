@@ -104,7 +104,7 @@ def test_weights_keep_their_stored_type(dtype: torch.dtype, tmp_path: Path) -> N
     stored = {w.type.dtype.value for w in model.graph.weights if w.key in set(reference.state_dict())}
     assert stored == {"f16" if dtype is torch.float16 else "bf16"}
     token_ids = prompt(7, VOCABULARY)
-    # The buffer that scales embeddings is not stored: Hugging Face rounds it with the model, here it is exact.
+    # The scale of the embeddings is a buffer, which Hugging Face would round with the model.
     expected = hf_logits(reference_in_float32(tmp_path), token_ids.tolist())
     assert difference(interpret(model, token_ids), expected) < TOLERANCE
 
@@ -112,9 +112,7 @@ def test_weights_keep_their_stored_type(dtype: torch.dtype, tmp_path: Path) -> N
 def reference_in_float32(folder: Path) -> torch.nn.Module:
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(
-        folder, attn_implementation="eager", dtype=torch.float32
-    ).eval()
+    return AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
 
 
 @pytest.mark.shared

@@ -30,9 +30,7 @@ def test_large_configurations_are_lowered_quickly_and_without_weights(
     preset: str, experts: int, shared_dir: Path
 ) -> None:
     config = shared_dir / "configs" / "mlc-presets" / f"{preset}.json"
-    done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT, str(config)], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", _SCRIPT, str(config)], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
     assert (found["attention"], found["moe"]) == (32, experts)
     # Processor time: the wall clock would judge whatever else the machine does.

@@ -72,9 +72,10 @@ def test_rounded_alibi(tmp_path: Path) -> None:
 
 
 def test_attention_within_chunks(tmp_path: Path) -> None:
-    file = written(
-        tmp_path, {"model_type": "llama4_text", "num_hidden_layers": 1, "attention_chunk_size": 64}
-    )
+    sizes = {"hidden_size": 48, "intermediate_size": 80, "intermediate_size_mlp": 80, "num_local_experts": 2}
+    heads = {"num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 8, "vocab_size": 31}
+    layers = {"num_hidden_layers": 1, "attention_chunk_size": 64}
+    file = written(tmp_path, {"model_type": "llama4_text"} | sizes | heads | layers)
     with pytest.raises(UnsupportedOps, match="attention within chunks"):
         import_model(file)
 

@@ -23,7 +23,8 @@ HEADS, WIDTH, LENGTH, VOCABULARY = 4, 8, 64, 17
 class Model(nn.Module):
     """One attention block whose parts the tests replace.
 
-    `turn` rotates q and k `[1, h, s, d]`; `attend` makes `[1, h, s, d]` of q, k, v; `finish` acts on `[1, s, h·d]`.
+    `turn` rotates q and k `[1, h, s, d]`; `attend` makes `[1, h, s, d]` of q, k, v; `finish` acts on
+    `[1, s, h·d]`.
     """
 
     def __init__(
@@ -214,8 +215,7 @@ def repeated(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, model: nn.Module
 
 def expanded(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, model: nn.Module) -> torch.Tensor:
     k, v = (
-        x[:, :, None].expand(1, x.shape[1], HEADS // x.shape[1], x.shape[2], WIDTH).reshape(q.shape)
-        for x in (k, v)
+        x[:, :, None].expand(1, x.shape[1], HEADS // x.shape[1], x.shape[2], WIDTH).reshape(q.shape) for x in (k, v)
     )
     return from_table(q, k, v, model)
 

@@ -1,4 +1,4 @@
-"""Weight stores: safetensors whole and in shards, names of checkpoints, random numbers; and what each refuses."""
+"""Weight stores: safetensors whole and in shards, checkpoint names, random numbers; what each refuses."""
 
 from __future__ import annotations
 
@@ -55,9 +55,7 @@ def shard(folder: Path) -> list[Path]:
         part = names[i::2]
         save_file({n: tensors[n] for n in part}, file)
         weight_map |= dict.fromkeys(part, file.name)
-    (folder / "model.safetensors.index.json").write_text(
-        json.dumps({"metadata": {}, "weight_map": weight_map})
-    )
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     return files
 
 
@@ -140,9 +138,7 @@ def test_values_that_are_not_finite(folder: Path, dtype: torch.dtype, bad: float
     tensor[3, 5] = bad
     rewritten(folder, {"model.layers.1.mlp.down_proj.weight": tensor})
     weights = import_model(folder).weights
-    with pytest.raises(
-        WeightError, match=r"model\.layers\.1\.mlp\.down_proj\.weight holds 1 value .* at \[3, 5\]"
-    ):
+    with pytest.raises(WeightError, match=r"model\.layers\.1\.mlp\.down_proj\.weight holds 1 value .* at \[3, 5\]"):
         weights.load("model.layers.1.mlp.down_proj.weight")
     weights.load("model.norm.weight")
 
@@ -158,9 +154,7 @@ def test_check_finite_counts_and_names_the_first() -> None:
 
 def test_unknown_key_names_the_closest() -> None:
     store = MemoryWeights({"model.norm.weight": np.ones(3, np.float32)})
-    with pytest.raises(
-        WeightError, match=r"no tensor model\.norm\.wieght; the closest name is model\.norm\.weight"
-    ):
+    with pytest.raises(WeightError, match=r"no tensor model\.norm\.wieght; the closest name is model\.norm\.weight"):
         store.load("model.norm.wieght")
 
 
