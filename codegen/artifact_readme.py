@@ -42,6 +42,19 @@ model = cosyn.load(".")
 print(model.generate("Once upon a time", max_new_tokens=64).text)
 ```
 
-Neither needs torch or the compiler. `manifest.json` describes the files and their hashes, `program.json` lists the
+{_own_host(target)}Neither needs torch or the compiler. `manifest.json` describes the files and their hashes, `program.json` lists the
 kernels that a step launches, and `graph.ir` is the graph that they compute.
+"""
+
+
+def _own_host(target: dict[str, Any]) -> str:
+    """How to run the artifact with nothing but its own files, where it has a host program."""
+    if "run" not in target:
+        return ""
+    return f"""Or with a C compiler alone, on token ids:
+
+```sh
+{target["run"]}
+```
+
 """

@@ -80,10 +80,11 @@ class Recipe:
 
 
 def fitting_group(columns: int, wanted: int) -> int:
-    """The largest divisor of `columns` that is at most `wanted` and a multiple of 4; 0 (whole row) if none
-    is.
+    """The largest divisor of `columns` that is a multiple of 4 in 16..wanted; 0 (whole row) if none is.
+
+    Below 16 columns a 16-bit scale would cost more than a bit per weight.
     """
-    return next((g for g in range(wanted, 3, -1) if columns % g == 0 and g % 4 == 0), 0)
+    return next((g for g in range(wanted, 15, -1) if columns % g == 0 and g % 4 == 0), 0)
 
 
 def _recipe(name: str, description: str, weights: str, tables: str, **options: object) -> Recipe:

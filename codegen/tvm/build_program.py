@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, count
 
 import tvm_ffi
 from tvm import tirx
@@ -34,7 +35,7 @@ def build_program(
     entries = []
     for name, rows in (("decode", 1), ("prefill", prefill_chunk)):
         entry = EntryPoint(name, rows, rows, ())
-        table = _KernelTable(backend, entry, kernels)
+        table = _KernelTable(backend, memory, entry, kernels)
         lowering = GroupLowering(graph, layouts, entry.bound, backend.forms)
         launches = tuple(
             table.launch(lowering.lower(group), graph.producers[group.anchor].location.layer)
@@ -60,23 +61,34 @@ def linear_layouts(graph: Graph) -> dict[str, PackedLayout]:
 class _KernelTable:
     """Scheduled kernels of one entry point; groups with equal functions share one."""
 
-    def __init__(self, backend: Backend, entry: EntryPoint, kernels: dict[str, tirx.PrimFunc]) -> None:
+    def __init__(
+        self, backend: Backend, memory: MemoryPlan, entry: EntryPoint, kernels: dict[str, tirx.PrimFunc]
+    ) -> None:
         self._backend = backend
+        self._memory = memory
         self._entry = entry
         self._kernels = kernels
         self._known: dict[int, list[tuple[tirx.PrimFunc, str]]] = {}
 
     def launch(self, lowered: LoweredGroup, layer: str) -> Launch:
+        if self._works_in_place(lowered):
+            # LLVM is otherwise told that no two parameters share memory.
+            lowered = replace(lowered, function=lowered.function.with_attr("tirx.noalias", False))
         return Launch(lowered.group.name, self._kernel(lowered), lowered.arguments, lowered.results, layer)
+
+    def _works_in_place(self, lowered: LoweredGroup) -> bool:
+        """Whether the memory plan lets a result replace an operand."""
+        roots = {self._memory.root(a.ref) for a in lowered.arguments}
+        return any(self._memory.root(r) in roots for r in lowered.results)
 
     def _kernel(self, lowered: LoweredGroup) -> str:
         same = self._known.setdefault(tvm_ffi.structural_hash(lowered.function), [])
-        for function, name in same:
+        for function, known in same:
             if tvm_ffi.structural_equal(function, lowered.function):
-                return name
-        name = f"{self._entry.name}_{lowered.title}"
-        while name in self._kernels:
-            name += "_"
+                return known
+        title = f"{self._entry.name}_{lowered.title}"
+        names = chain([title], (f"{title}_{i}" for i in count(2)))
+        name = next(n for n in names if n not in self._kernels)
         self._kernels[name] = self._backend.schedule(lowered, self._entry.bound.get("seq"))
         same.append((lowered.function, name))
         return name

@@ -16,7 +16,7 @@ from cosyn.codegen.tvm.kernels.attend_cpu import attend_cpu_prim_func
 from cosyn.codegen.tvm.kernels.expert_linear import schedule_expert_linear
 from cosyn.codegen.tvm.kernels.kv_append import schedule_kv_append_cpu
 from cosyn.codegen.tvm.kernels.linear import Form
-from cosyn.codegen.tvm.kernels.linear_schedule_cpu import schedule_linear
+from cosyn.codegen.tvm.kernels.linear_schedule_cpu import linear_form, schedule_linear
 from cosyn.codegen.tvm.kernels.read_bandwidth import read_bandwidth_prim_func
 from cosyn.codegen.tvm.lower_group import LoweredGroup
 from cosyn.codegen.tvm.relax_module import LOWERING
@@ -31,10 +31,9 @@ LIBRARY = "model.so"
 class CpuForms:
     """Forms for vector registers: tiles of rows in linears, vectors over rows in attention."""
 
-    linear: Form = "cpu"
-
     def __init__(self, target: TvmTarget) -> None:
         self._target = target
+        self.linear: Form = "cpu"
 
     def attend(self, attrs: AttentionAttrs, state: KVState, n_heads: int, seq: int | None) -> tirx.PrimFunc:
         return attend_cpu_prim_func(attrs, state, n_heads, lanes=vector_lanes(self._target), seq=seq)

@@ -168,9 +168,7 @@ class _HostReader:
         unknown = set(extents) - {f"{kind}Idx.{axis}" for kind in ("block", "thread") for axis in AXES}
         if unknown:
             raise BackendError(f"kernel {self.name}: unknown launch parameters {', '.join(sorted(unknown))}")
-        grid, block = (
-            tuple(extents.get(f"{kind}Idx.{axis}", one) for axis in AXES) for kind in ("block", "thread")
-        )
+        grid, block = (tuple(extents.get(f"{kind}Idx.{axis}", one) for axis in AXES) for kind in ("block", "thread"))
         arguments = tuple(self._argument(v) for v in values[:count])
         self.steps.append(KernelCall(str(name.value), arguments, grid, block))
 

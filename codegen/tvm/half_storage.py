@@ -20,9 +20,7 @@ def half_as_storage(kernel: tirx.PrimFunc) -> tirx.PrimFunc:
     Precondition: every f16 value is widened as it is loaded, or narrowed as it is stored; BackendError where
     one is computed with.
     """
-    body = tvm_ffi.structural_map(
-        kernel.body, [(prim.Cast, _widened_load), (tirx.BufferStore, _narrowed_store)]
-    )
+    body = tvm_ffi.structural_map(kernel.body, [(prim.Cast, _widened_load), (tirx.BufferStore, _narrowed_store)])
     left: list[str] = []
 
     def check(value: Any) -> None:

@@ -48,9 +48,7 @@ class OpenClBackend:
 
     def build(self, program: Program, module: tvm.IRModule, folder: Path) -> dict[str, object]:
         """Write kernels.cl, program.c and the host's sources into `folder`."""
-        scheduled = {
-            str(var.name_hint): f for var, f in module.functions.items() if isinstance(f, tirx.PrimFunc)
-        }
+        scheduled = {str(var.name_hint): f for var, f in module.functions.items() if isinstance(f, tirx.PrimFunc)}
         split = split_kernels(scheduled, self._target)
         kernels = tvm.IRModule({var: half_as_storage(f) for var, f in split.module.functions.items()})
         (folder / "kernels.cl").write_text(opencl_source(kernels, self._target), encoding="utf-8")
@@ -58,7 +56,12 @@ class OpenClBackend:
         with as_file(files("cosyn.codegen.opencl_host")) as host:
             for source, name in _HOST_FILES.items():
                 shutil.copyfile(host / source, folder / name)
-        return {"device": "opencl", "kernels": len(kernels.functions), "max_threads": self.threads}
+        return {
+            "device": "opencl",
+            "kernels": len(kernels.functions),
+            "max_threads": self.threads,
+            "run": "make && ./host . TOKEN… --max-new-tokens 64",
+        }
 
 
 def opencl_source(kernels: tvm.IRModule, target: TvmTarget) -> str:
@@ -66,7 +69,5 @@ def opencl_source(kernels: tvm.IRModule, target: TvmTarget) -> str:
     build = tvm.get_global_func("target.build.opencl")
     text = _NOISE.sub("", build(kernels, target).inspect_source())
     if "cl_khr_fp16" in text:
-        raise BackendError(
-            "TVM's OpenCL code asks for cl_khr_fp16 in an unexpected form; compile with TVM 0.27"
-        )
+        raise BackendError("TVM's OpenCL code asks for cl_khr_fp16 in an unexpected form; compile with TVM 0.27")
     return re.sub(r"\n{2,}", "\n\n", text)

@@ -44,6 +44,8 @@ def write_card(folder: Path, result: Result) -> None:
             steps=progress["step"],
             minutes=progress["seconds"] / 60,
             decay_from=progress["decay_from"],
+            planned=int(settings["steps"]),
+            note=f"\n\n{training['note']}" if training["note"] else "",
             device=device,
             lr=settings["lr"],
             weight_decay=settings["weight_decay"],

@@ -60,7 +60,7 @@ def excerpt(texts: list[str]) -> str:
     return SEPARATOR.join(kept)
 
 
-def export(checkpoint: Path, out: Path) -> None:
+def export(checkpoint: Path, out: Path, note: str) -> None:
     """Write weights, configuration, tokenizer, training record and held-out excerpt."""
     saved = torch.load(checkpoint, map_location="cpu")
     shape = Shape(**saved["shape"])
@@ -71,6 +71,7 @@ def export(checkpoint: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     # Renamed into place, because others may be reading the folder while a new checkpoint lands.
     save_file(weights, out / "model.tmp", metadata={"format": "pt"})
+    (out / "model.tmp").chmod(0o644)
     os.replace(out / "model.tmp", out / "model.safetensors")
     write_json(out / "config.json", config(shape))
     sampling = {"bos_token_id": BOS_ID, "eos_token_id": EOS_ID, "do_sample": False}
@@ -82,6 +83,7 @@ def export(checkpoint: Path, out: Path) -> None:
         raise SystemExit("this Python gives another corpus than the one that the checkpoint was trained on")
     (out / "held_out.txt").write_text(excerpt([d.text for d in corpus.held_out]), encoding="utf-8")
     record = {
+        "note": note,
         "device": saved.get("device", "cpu"),
         "train_tokens": sum(len(encode(tokenizer, d.text)) for d in corpus.train),
         "parameters": sum(t.numel() for t in weights.values()),
@@ -99,9 +101,9 @@ def export(checkpoint: Path, out: Path) -> None:
     write_json(out / "training.json", record)
 
 
-def finish(checkpoint: Path, out: Path) -> None:
+def finish(checkpoint: Path, out: Path, note: str = "") -> None:
     """Export, then score the exported files themselves and describe them."""
-    export(checkpoint, out)
+    export(checkpoint, out, note)
     write_card(out, evaluate(out))
 
 
@@ -110,8 +112,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--note", default="", help="what the card should say about this run")
     args = parser.parse_args()
-    finish(args.checkpoint, args.out)
+    finish(args.checkpoint, args.out, args.note)
 
 
 if __name__ == "__main__":

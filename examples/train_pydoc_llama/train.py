@@ -145,8 +145,7 @@ def train(args: argparse.Namespace) -> None:
             pace = progress.tokens / progress.seconds
             rate = optimizer.param_groups[0]["lr"]
             print(
-                f"step {progress.step} loss {running:.4f} lr {rate:.2e} "
-                f"{pace:.0f} tok/s {progress.seconds:.0f} s",
+                f"step {progress.step} loss {running:.4f} lr {rate:.2e} {pace:.0f} tok/s {progress.seconds:.0f} s",
                 flush=True,
             )
         if progress.step % 250 == 0:

@@ -112,11 +112,16 @@ def _trace(
 
 
 def _explain(error: Exception) -> str:
+    if "CausalMask" in str(error):
+        return (
+            "the model computes with its attention mask instead of calling transformers' attention interface; "
+            "its attention block needs an entry in OWN_ATTENTION of ir/frontend/adapters.py"
+        )
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     details = [line for line in lines if line.startswith("- ")] or lines[:1] or ["no message"]
     return (
-        f"torch.export could not trace the model ({type(error).__name__}): {' '.join(details)} "
-        "Expected a forward without control flow that depends on tensor values, for any number of tokens."
+        f"torch.export could not trace the model ({type(error).__name__}): {' '.join(details)}. "
+        "Expected a forward without control flow that depends on tensor values, for any number of tokens"
     )
 
 

@@ -123,6 +123,8 @@ class Lowering:
         if node not in self.values:
             self.values[node] = self._source(node)
         value = self.values[node]
+        if value == ():
+            raise OperandNotLowered(node.name)
         if isinstance(value, tuple):
             raise CannotLower(f"{node.name} gives several tensors where one is expected")
         return value

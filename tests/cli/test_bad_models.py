@@ -80,7 +80,7 @@ def test_not_a_model(cosyn, tmp_path) -> None:
     assert "is not a model folder: it has no config.json" in done.err
     done = compiled(cosyn, tmp_path / "nothing", tmp_path / "out")
     assert done.code == 2
-    assert "neither a model folder, nor a config.json" in done.err
+    assert "is neither a model folder nor a config.json" in done.err
 
 
 def test_a_config_alone_needs_a_seed(cosyn, tiny_model, tmp_path) -> None:

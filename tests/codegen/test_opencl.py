@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cosyn.runtime
 import numpy as np
 import pytest
+from opencl_driver import missing_driver
+
+import cosyn.runtime
 from cosyn.codegen.compiler import CompileRequest, lower_model
 from cosyn.ir.interpreter import Interpreter
 from cosyn.passes.recipe import load_recipe
@@ -20,8 +22,6 @@ from cosyn.runtime.loader import load_executor, open_artifact
 from cosyn.runtime.opencl_executor import OpenClExecutor
 from cosyn.runtime.session import Session
 from cosyn.targets import load_target
-
-from opencl_driver import missing_driver
 from tests.architectures import MAX_SEQ, VOCABULARY, hf_logits, save_folder
 from tests.model.compiled import Silent, compile_folder, relative_error
 
@@ -48,9 +48,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """A tiny Llama with random weights: the artifact, and Hugging Face's model."""
     folder = tmp_path_factory.mktemp("llama")
     reference = save_folder("llama", folder / "hf")
-    compile_folder(
-        folder / "hf", folder / "artifact", target="opencl:generic", max_seq=MAX_SEQ, prefill_chunk=CHUNK
-    )
+    compile_folder(folder / "hf", folder / "artifact", target="opencl:generic", max_seq=MAX_SEQ, prefill_chunk=CHUNK)
     return folder / "artifact", reference
 
 
@@ -65,6 +63,9 @@ class TestArtifact:
         target = json.loads((llama[0] / "manifest.json").read_text())["target"]
         assert (target["device"], target["max_threads"]) == ("opencl", 256)
         assert target["kernels"] == (llama[0] / "kernels.cl").read_text().count("__kernel void ")
+
+    def test_readme_says_how_to_run_it_without_cosyn(self, llama: tuple[Path, Any]) -> None:
+        assert "make && ./host . TOKEN" in (llama[0] / "README.md").read_text()
 
     def test_host_compiles_without_warnings(self, llama: tuple[Path, Any], tmp_path: Path) -> None:
         folder = llama[0]
@@ -175,7 +176,7 @@ class TestFailures:
             data = path.read_bytes()
             (folder / path.name).write_bytes(data[: len(data) // 2] if path.suffix == ".safetensors" else data)
         manifest = open_artifact(llama[0]).manifest
-        with pytest.raises(HostError, match="weights.safetensors does not hold"):
+        with pytest.raises(HostError, match=r"weights\.safetensors does not hold"):
             OpenClExecutor(folder, manifest)
 
     def test_c_program_refuses_bad_tokens(self, llama: tuple[Path, Any], tmp_path: Path) -> None:
@@ -199,9 +200,7 @@ class TestMissing:
         with pytest.raises(HostError, match=r"no OpenCL library .*install a driver"):
             load_executor(open_artifact(llama[0]))
 
-    def test_no_compiler(
-        self, llama: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_no_compiler(self, llama: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         monkeypatch.setenv("PATH", str(tmp_path))
         monkeypatch.delenv("CC", raising=False)
@@ -209,5 +208,5 @@ class TestMissing:
             load_executor(open_artifact(llama[0]))
 
     def test_missing_source(self, llama: tuple[Path, Any], tmp_path: Path) -> None:
-        with pytest.raises(ArtifactError, match="host.c"):
+        with pytest.raises(ArtifactError, match=r"host\.c"):
             OpenClExecutor(tmp_path, open_artifact(llama[0]).manifest)

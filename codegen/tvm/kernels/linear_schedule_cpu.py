@@ -13,7 +13,7 @@ from tvm import s_tir
 from tvm.target import Target
 
 from cosyn.codegen.tvm.cpu_target import has_bf16, has_vnni, vector_lanes
-from cosyn.codegen.tvm.kernels.dot_bf16 import DPBF16_LLVM, bf16_dot
+from cosyn.codegen.tvm.kernels.dot_bf16 import LLVM_FUNCTIONS, bf16_dot
 from cosyn.codegen.tvm.kernels.dot_vnni import vnni_dot
 from cosyn.codegen.tvm.kernels.linear import Form, row_tile
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
@@ -166,7 +166,7 @@ def _intrinsic(stages: dict[str, Block], layout: PackedLayout, target: Target) -
 def _schedule_split(schedule: s_tir.Schedule, split: Block) -> None:
     *_, word, entry = schedule.get_loops(split)
     schedule.unroll(entry)
-    schedule.annotate(word, "pragma_import_llvm", DPBF16_LLVM)
+    schedule.annotate(word, "pragma_import_llvm", LLVM_FUNCTIONS)
 
 
 def _vectorize_epilogue(schedule: s_tir.Schedule, block: Block, lanes: int) -> None:

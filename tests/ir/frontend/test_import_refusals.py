@@ -80,6 +80,12 @@ def test_attention_within_chunks(tmp_path: Path) -> None:
         import_model(file)
 
 
+def test_model_that_computes_with_its_mask(tmp_path: Path) -> None:
+    sizes = {"n_embd": 48, "n_head": 6, "n_layer": 1, "rotary_dim": 4, "n_positions": 64, "vocab_size": 31}
+    with pytest.raises(ModelError, match=r"computes with its attention mask .* an entry in OWN_ATTENTION"):
+        import_model(written(tmp_path, {"model_type": "gptj"} | sizes))
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
