@@ -42,8 +42,8 @@ model = cosyn.load(".")
 print(model.generate("Once upon a time", max_new_tokens=64).text)
 ```
 
-{_own_host(target)}Neither needs torch or the compiler. `manifest.json` describes the files and their hashes, `program.json` lists the
-kernels that a step launches, and `graph.ir` is the graph that they compute.
+{_own_host(target)}Nothing here needs torch or the compiler. `manifest.json` describes the files and their hashes,
+`program.json` lists the kernels that a step launches, and `graph.ir` is the graph that they compute.
 """
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
 
-from cosyn.codegen.program import Argument, EntryPoint, Launch, Program
+from cosyn.codegen.program import Argument, Launch, Program
 from cosyn.ir.graph import Graph
-from cosyn.ir.types import TensorType
+from cosyn.ir.node import Node
 from cosyn.runtime.tensor_file import TensorSpec
 
 FORMAT = "cosyn-artifact/1"
@@ -62,28 +63,24 @@ def _launch(launch: Launch) -> dict[str, object]:
 def weight_bytes_per_token(program: Program, specs: list[TensorSpec]) -> int:
     """Weight bytes that one decode step of one token reads: of a table one row, of experts those chosen."""
     nbytes = {s.name: s.nbytes for s in specs}
-    total = 0
-    for launch in _decode(program).launches:
-        for argument in launch.arguments:
-            if argument.ref.startswith("@"):
-                total += round(nbytes[str(argument)] * _share(program.graph, launch, argument))
-    return total
+    nodes = {g.name: [program.graph.producers[n] for n in g.nodes] for g in program.fusion.groups}
+    decode = min(program.entry_points, key=lambda e: e.max_seq)
+    return sum(
+        round(nbytes[str(a)] * _share(program.graph, nodes[launch.group], a))
+        for launch in decode.launches
+        for a in launch.arguments
+        if a.ref.startswith("@")
+    )
 
 
-def _decode(program: Program) -> EntryPoint:
-    return min(program.entry_points, key=lambda e: e.max_seq)
-
-
-def _share(graph: Graph, launch: Launch, argument: Argument) -> float:
-    """The part of a weight that one token needs."""
-    for node in graph.uses.get(argument.ref, ()):
-        at = node.operands.index(argument.ref)
-        if node.op == "embedding" and at == 1:
-            return 1 / _rows(graph.types[argument.ref])
-        if node.op == "expert_linear" and at >= 2:
-            return int(graph.types[node.operands[1]].shape[-1]) / _rows(graph.types[argument.ref])
+def _share(graph: Graph, nodes: Sequence[Node], argument: Argument) -> float:
+    """The part of a weight that one token needs of it in the kernel made of `nodes`."""
+    rows = graph.types[argument.ref].shape[0]
+    for node in nodes:
+        if argument.ref not in node.operands:
+            continue
+        if node.op == "embedding":
+            return 1 / int(rows)
+        if node.op == "expert_linear":
+            return int(graph.types[node.operands[1]].shape[-1]) / int(rows)
     return 1.0
-
-
-def _rows(kind: TensorType) -> int:
-    return int(kind.shape[0])

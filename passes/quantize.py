@@ -27,8 +27,9 @@ class Quantize:
                                                          %y = linear_i8(%x.i8, %x.i8.1, @w) : f32[seq, 96]
 
     Only types change, no value: codes are made when the artifact is packed. A weight needed in several forms
-    (a table that is also the head) gets one `cast` constant per form. Precondition: constants are folded and
-    linears merged. Postcondition: every float weight that a step reads is f32, or has the recipe's storage.
+    (a table that is also the head) gets one `cast` constant per form. Precondition: constants are folded,
+    linears merged and experts taken apart. Postcondition: every float weight that a step reads is f32, or has
+    the recipe's storage.
     """
 
     recipe: Recipe
@@ -84,7 +85,7 @@ class _Chooser:
         return self._recipe.tables if node.op == "embedding" else DType.F32
 
 
-_MATRICES = {"linear": slice(1, 2), "moe": slice(3, 5), "expert_linear": slice(2, 3)}
+_MATRICES = {"linear": slice(1, 2), "expert_linear": slice(2, 3)}
 """Operands that are matrices to contract with."""
 
 

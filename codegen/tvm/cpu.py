@@ -33,7 +33,7 @@ class CpuForms:
 
     def __init__(self, target: TvmTarget) -> None:
         self._target = target
-        self.linear: Form = "cpu"
+        self.linear: Form = linear_form(target)
 
     def attend(self, attrs: AttentionAttrs, state: KVState, n_heads: int, seq: int | None) -> tirx.PrimFunc:
         return attend_cpu_prim_func(attrs, state, n_heads, lanes=vector_lanes(self._target), seq=seq)

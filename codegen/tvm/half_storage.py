@@ -27,7 +27,11 @@ def half_as_storage(kernel: tirx.PrimFunc) -> tirx.PrimFunc:
         if _is_half(value):
             left.append(str(value))
 
-    tvm_ffi.structural_walk(body, [(ir.TensorLoad, check), (prim.Cast, check)])
+    def check_store(store: Any) -> None:
+        if str(store.buffer.dtype) == "float16":
+            left.append(str(store))
+
+    tvm_ffi.structural_walk(body, [(ir.TensorLoad, check), (prim.Cast, check), (tirx.BufferStore, check_store)])
     if left:
         raise BackendError(f"this target stores f16 but does not compute with it; found {left[0]}")
     result: tirx.PrimFunc = kernel.with_body(body)
@@ -48,10 +52,9 @@ def _widened_load(cast: Any) -> Any:
 
 
 def _narrowed_store(store: Any) -> Any:
-    if str(store.buffer.dtype) != "float16":
-        return store
     value = store.value
-    if not isinstance(value, prim.Cast) or str(value.value.ty.dtype) != "float32":
-        raise BackendError(f"this target stores f16 but does not compute with it; found {store}")
+    narrows = isinstance(value, prim.Cast) and str(value.value.ty.dtype) == "float32"
+    if str(store.buffer.dtype) != "float16" or not narrows:
+        return store
     index, data = store.indices[0], store.buffer.data
     return tirx.Evaluate(tirx.call_extern("void", "vstore_half_rte", value.value, index, data))

@@ -45,7 +45,7 @@ def learning_rate(progress: Progress, args: argparse.Namespace) -> float:
 def spent(progress: Progress, args: argparse.Namespace) -> float:
     """How much of the run is over, by whichever of its limits is nearer."""
     clock = progress.seconds / (args.minutes * 60) if args.minutes else 0.0
-    return min(1.0, max(progress.step / args.steps, clock))
+    return float(min(1.0, max(progress.step / args.steps, clock)))
 
 
 def make_optimizer(model: Llama, peak: float, weight_decay: float) -> torch.optim.AdamW:

@@ -94,7 +94,7 @@ class TestRuns:
 
     @pytest.mark.parametrize("name", ["gemma2", "gpt_neox", "mixtral"])
     def test_other_structures(self, name: str, tmp_path: Path) -> None:
-        """Windows and soft caps; two norms of one value; experts, whose stages share scratch memory."""
+        """Windows and soft caps; two norms of one value; experts, chosen per token."""
         reference = save_folder(name, tmp_path / "hf")
         compile_folder(tmp_path / "hf", tmp_path / "a", target="opencl", max_seq=MAX_SEQ, prefill_chunk=CHUNK)
         model = cosyn.runtime.load(tmp_path / "a")

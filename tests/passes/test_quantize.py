@@ -85,7 +85,10 @@ weight @down : bf16[4, 32, 8] from "down"
 %l = linear(%x, @r) : f32[seq, 4]
 %p = softmax(%l) : f32[seq, 4]
 %t = topk(%p) {k=2} : f32[seq, 2], i32[seq, 2]
-%y = moe(%x, %t, %t.1, @up, @down) {activation="silu"} : f32[seq, 32]
+%h = expert_linear(%x, %t.1, @up) : f32[seq, 2, 16]
+%a = slice(%h) {axis=2, start=0, stop=8} : f32[seq, 2, 8]
+%o = expert_linear(%a, %t.1, @down) : f32[seq, 2, 32]
+%y = mix_experts(%o, %t) : f32[seq, 32]
 return %y
 """, "w8a8")  # fmt: skip
     assert "%l = linear(%x, @r.f32)" in text
