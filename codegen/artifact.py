@@ -18,6 +18,9 @@ _TOKENIZER_FILES = (
     "generation_config.json", "chat_template.jinja",
 )  # fmt: skip
 
+_SCRATCH_BYTES = 32 << 20
+"""More than the object files of a model take."""
+
 
 @contextmanager
 def staged_folder(output: Path) -> Iterator[Path]:
@@ -37,8 +40,27 @@ def staged_folder(output: Path) -> Iterator[Path]:
         _replace(staging, output)
     except OSError as error:
         raise _write_error(error, output) from error
+    except RuntimeError as error:
+        # How TVM reports a linker that ran out of space.
+        if os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        raise _write_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), output) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def check_scratch_room() -> None:
+    """ArtifactWriteError where the folder for temporary files is too full for object files.
+
+    LLVM ends the whole process, without an exception, where it cannot write one: so look before.
+    """
+    scratch = Path(tempfile.gettempdir())
+    free = shutil.disk_usage(scratch).free
+    if free < _SCRATCH_BYTES:
+        raise ArtifactWriteError(
+            f"the folder for temporary files, {scratch}, has {free / 2**20:.1f} MiB free; "
+            f"expected at least {_SCRATCH_BYTES >> 20} MiB. Free some space, or set TMPDIR to another folder"
+        )
 
 
 def _write_error(error: OSError, output: Path) -> ArtifactWriteError:
@@ -65,7 +87,7 @@ def _replace(staging: Path, output: Path) -> None:
     output.rename(old / "artifact")
     try:
         staging.rename(output)
-    except OSError:
+    except BaseException:  # Ctrl-C too: the older artifact goes back
         (old / "artifact").rename(output)
         raise
     finally:

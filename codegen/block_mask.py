@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +36,9 @@ def read_block_mask(path: Path) -> LoadedMask:
     try:
         with np.load(path) as file:
             arrays: dict[str, npt.NDArray[Any]] = dict(file)
-    except (OSError, ValueError, TypeError) as error:
+    except FileNotFoundError as error:
+        raise RequestError(f"block mask {path}: no such file; {expected}") from error
+    except (OSError, ValueError, TypeError, EOFError, BadZipFile, zlib.error) as error:
         raise RequestError(f"block mask {path}: {expected}; {error}") from error
     missing = {"mask", "block"} - arrays.keys()
     if missing:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from cosyn.codegen.artifact import copy_tokenizer, staged_folder, write_manifest
+from cosyn.codegen.artifact import check_scratch_room, copy_tokenizer, staged_folder, write_manifest
 from cosyn.codegen.artifact_readme import artifact_readme
 from cosyn.codegen.block_mask import KEY, LoadedMask, read_block_mask
 from cosyn.codegen.manifest import program_json, program_manifest
@@ -110,6 +110,7 @@ def lower_model(request: CompileRequest, progress: Progress) -> LoweredModel:
 def compile_model(request: CompileRequest, progress: Progress) -> CompileResult:
     """Compile `request.model` into the folder `request.output`; nothing is left there if it fails."""
     backend = backend_for(request.target)
+    check_scratch_room()
     lowered = lower_model(request, progress)
     if request.stop_after is not None:
         return CompileResult(None)
@@ -180,4 +181,3 @@ def _manifest(
 def _formats(graph: Graph) -> dict[str, str]:
     """How each quantized weight is stored, by name: groups that did not fit were replaced, so say what was done."""
     return {ref: str(kind.format) for ref, kind in graph.types.items() if kind.format is not None}
-

@@ -63,9 +63,7 @@ class Program:
     @property
     def state_tensors(self) -> tuple[Argument, ...]:
         """Every tensor of every state, in the order in which the caller passes them."""
-        return tuple(
-            Argument(f"${s.name}", piece) for s in self.graph.states for piece in state_pieces(s.dtype.value)
-        )
+        return tuple(Argument(f"${s.name}", piece) for s in self.graph.states for piece in state_pieces(s.dtype.value))
 
     @property
     def weight_pieces(self) -> tuple[Argument, ...]:

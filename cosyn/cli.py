@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -14,6 +15,7 @@ from cosyn import __version__
 from cosyn.commands import bench, compile, doctor, eval, inspect, recipes, run, targets, verify
 from cosyn.console import Console
 from cosyn.errors import CommandError, Failure, describe
+from cosyn.interruption import Interruption
 from cosyn.ir.errors import REQUEST_WRONG
 from cosyn.suggest import did_you_mean
 
@@ -63,7 +65,13 @@ def build_app() -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code: 0 done, 1 the work failed, 2 the request was wrong."""
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    _prepare_streams()
     console = Console(as_json="--json" in words)
+    with Interruption() as interruption:
+        return _run(words, console, interruption)
+
+
+def _run(words: Sequence[str], console: Console, interruption: Interruption) -> int:
     try:
         _check_verb(words)
         outcome = build_app()(words, standalone_mode=False, prog_name="cosyn")
@@ -76,11 +84,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if _VERBOSE & set(words):
             traceback.print_exc()
-        return _report(console, describe(error))
+        return _report(console, describe(KeyboardInterrupt() if interruption.seen else error))
     # Typer turns an interruption into this code before anything here can see it.
     if outcome == 130:
         return _report(console, describe(KeyboardInterrupt()))
     return outcome if isinstance(outcome, int) else 0
+
+
+def _prepare_streams() -> None:
+    """Let text reach any terminal or file, with escapes for what its encoding lacks, and a closed stdout be silent."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _check_verb(words: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ class Console:
     def __init__(self, *, as_json: bool = False, quiet: bool = False, verbose: int = 0) -> None:
         self.as_json, self.quiet, self.verbose = as_json, quiet, verbose
         # Rich drops colour and bars by itself where stderr is no terminal or NO_COLOR is set.
-        self.stderr = RichConsole(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        self.stderr = RichConsole(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def log(self, text: str) -> None:
         """A line about what is going on."""
@@ -39,7 +39,7 @@ class Console:
     def result(self, data: Mapping[str, object], lines: Iterable[str]) -> None:
         """The result: `data` as one JSON object, or `lines` for a reader."""
         if self.as_json:
-            print(json.dumps(data, ensure_ascii=False), flush=True)
+            _print_json(data)
             return
         for line in lines:
             print(line, flush=True)
@@ -47,7 +47,7 @@ class Console:
     def failure(self, failure: Failure) -> None:
         """`error: …` and `hint: …` on stderr, and with `--json` also one object on stdout."""
         if self.as_json:
-            print(json.dumps(failure.as_json(), ensure_ascii=False), flush=True)
+            _print_json(failure.as_json())
         self.stderr.print(f"error: {failure.error}", style="red")
         if failure.hint:
             self.stderr.print(f"hint: {failure.hint}")
@@ -103,6 +103,12 @@ class Steps:
         if self._bar is not None:
             self._bar.stop()
         self._finish("" if error is None else "  stopped here")
+
+
+def _print_json(data: Mapping[str, object]) -> None:
+    """One line, with its text readable where stdout takes it and escaped as JSON escapes elsewhere."""
+    readable = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    print(json.dumps(data, ensure_ascii=not readable), flush=True)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -72,4 +72,7 @@ def _file_trouble(error: OSError) -> Failure:
         return Failure(f"{where}no space left on the disk; nothing half-written is left behind", hint, WORK_FAILED)
     if isinstance(error, FileNotFoundError):
         return Failure(f"{where}no such file or folder", "check the path", REQUEST_WRONG)
+    if isinstance(error, IsADirectoryError | NotADirectoryError | FileExistsError):
+        # The path that was given is another kind of thing than what was asked for.
+        return Failure(f"{where}{error.strerror or error}", "check the path", REQUEST_WRONG)
     return Failure(f"{where}{error.strerror or error}", "", WORK_FAILED)

@@ -14,6 +14,7 @@ from cosyn.ir.parser import ParseError, parse
 from cosyn.ir.types import bind_dim
 from cosyn.passes.fuse import FusionPlan, fuse
 from cosyn.passes.plan_memory import MemoryPlan, plan_memory
+from cosyn.runtime.integrity import check_files
 from cosyn.runtime.manifest import read_manifest
 
 
@@ -51,12 +52,14 @@ class OpCost:
 def inspect_artifact(folder: Path) -> Inspection:
     """The graph that the artifact in `folder` was generated from, with its plans."""
     path = folder / "graph.ir"
+    manifest = read_manifest(folder)
+    check_files(folder, {path.name: manifest.files[path.name]})
     try:
         graph = parse(path.read_text(encoding="utf-8"))
     except ParseError as error:
         hint = "the artifact is damaged: compile it again"
         raise CommandError(f"{path}: {error}", hint, WORK_FAILED) from error
-    largest = max(read_manifest(folder).entry_points, key=lambda e: e.max_seq)
+    largest = max(manifest.entry_points, key=lambda e: e.max_seq)
     fusion = fuse(graph)
     memory = plan_memory(graph, fusion, {"seq": largest.max_seq, "out": largest.max_out})
     return Inspection(graph, fusion, memory)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from cosyn.codegen.block_mask import KEY
 from cosyn.errors import CommandError
 from cosyn.ir.graph import Graph
 from cosyn.ir.interpreter import Interpreter
@@ -16,6 +17,7 @@ from cosyn.ir.node import Node
 from cosyn.ir.ops.attention import KVCache
 from cosyn.ir.ops.op import Array
 from cosyn.ir.parser import parse
+from cosyn.ir.weights import WeightStore
 from cosyn.kernel_runner import PIECES, KernelRunner, Launch, StateArrays, read_launches, ring_index
 from cosyn.passes.rtn import decode_rtn
 from cosyn.runtime.loader import Artifact, load_executor
@@ -210,7 +212,7 @@ def _relative(found: Array, wanted: Array) -> float:
 
 def model_weights(artifact: Artifact, manifest: Mapping[str, object], model: str | None) -> LoadWeight:
     """Reads the checkpoint that the artifact was made from, or its copy at `model`."""
-    from cosyn.codegen.block_mask import KEY, read_block_mask
+    from cosyn.codegen.block_mask import read_block_mask
     from cosyn.ir.frontend import import_model
 
     described, options = manifest["model"], manifest.get("options")
@@ -225,10 +227,26 @@ def model_weights(artifact: Artifact, manifest: Mapping[str, object], model: str
     weights = imported.weights
     if weights is None:
         raise CommandError(f"{source} has no weights", "give the folder with the checkpoint: --model MODEL")
+    _check_same_model(artifact, weights, source)
     if not options.get("block_mask"):
         return weights.load
     mask = read_block_mask(Path(str(options["block_mask"])))
     return lambda key: mask.values if key == KEY else weights.load(key)
+
+
+def _check_same_model(artifact: Artifact, weights: WeightStore, source: str) -> None:
+    """CommandError where a tensor of the model at `source` has another shape than in the artifact's graph."""
+    graph = parse((artifact.folder / "graph.ir").read_text(encoding="utf-8"))
+    held = set(weights.keys())
+    for weight in graph.weights:
+        expected = list(weight.type.shape)
+        found = list(weights.type(weight.key).shape) if weight.key in held else "no such tensor"
+        if weight.key != KEY and found != expected:
+            raise CommandError(
+                f"{source} is another model than the artifact was made from: expected {weight.key} {expected}, "
+                f"found {found}",
+                "say where the right one is: --model MODEL",
+            )
 
 
 def random_prompt(model: ModelInfo, length: int) -> list[int]:

@@ -121,6 +121,7 @@ class Graph:
 
     def map_refs(self, rename: Callable[[str], str]) -> Graph:
         """The same graph with every operand and output reference renamed."""
+
         def renamed(nodes: Iterable[Node]) -> Iterator[Node]:
             for node in nodes:
                 yield replace(node, operands=tuple(rename(r) for r in node.operands))

@@ -109,9 +109,7 @@ class Interpreter:
     def _run_node(self, node: Node, env: Mapping[str, Any], bindings: dict[str, int]) -> tuple[Any, ...]:
         op = OPS[node.op]
         converts = op.kind in _CONVERTS_WEIGHTS
-        operands = [
-            self._constant(r, convert=not converts) if r.startswith("@") else env[r] for r in node.operands
-        ]
+        operands = [self._constant(r, convert=not converts) if r.startswith("@") else env[r] for r in node.operands]
         result = op.reference(bind_attrs(node.attrs, bindings), *operands)
         results = result if isinstance(result, tuple) else (result,)
         return tuple(r if isinstance(r, KVCache) else as_float(np.asarray(r), self.dtype) for r in results)
@@ -152,9 +150,7 @@ class Interpreter:
         for name, declared in expected.items():
             array = np.asarray(inputs[name])
             _bind_shape(name, declared, array.shape, bindings)
-            env[f"%{name}"] = array.astype(
-                self.dtype if declared.dtype.is_float else declared.dtype.numpy, copy=False
-            )
+            env[f"%{name}"] = array.astype(self.dtype if declared.dtype.is_float else declared.dtype.numpy, copy=False)
         return bindings, env
 
 
@@ -173,9 +169,7 @@ def run_graph(
     return interpreter.run(inputs, states=states, observe=observe)
 
 
-def evaluate_constants(
-    graph: Graph, weights: WeightReader, dtype: type[np.floating] = np.float32
-) -> dict[str, Array]:
+def evaluate_constants(graph: Graph, weights: WeightReader, dtype: type[np.floating] = np.float32) -> dict[str, Array]:
     """Every constant of the graph by reference; for small graphs, since all are in memory at once."""
     evaluator = ConstantEvaluator(graph, weights, dtype)
     return {f"@{n.name}": evaluator.get(f"@{n.name}") for n in graph.constants}

@@ -122,7 +122,7 @@ def check_finite(name: str, array: Array) -> Array:
     if bad:
         place = ", ".join(str(int(i)) for i in np.unravel_index(first, array.shape))
         raise WeightError(
-            f"weight {name} holds {bad} value{'s' if bad > 1 else ''} that are not finite, the first "
+            f"weight {name} holds {bad} value{'s that are' if bad > 1 else ' that is'} not finite, the first "
             f"({flat[first]}) at [{place}]; expected finite numbers: the checkpoint is damaged or diverged"
         )
     return array

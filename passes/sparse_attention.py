@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from cosyn.ir.dtype import DType
+from cosyn.ir.errors import REQUEST_WRONG
 from cosyn.ir.graph import Graph, Weight
 from cosyn.ir.node import Node
 from cosyn.ir.ops.attention import AttentionAttrs
@@ -26,6 +27,12 @@ class BlockMask:
     block: int
 
 
+class MaskError(PassError):
+    """A block mask that does not fit the model: the request was wrong, not the work."""
+
+    exit_code = REQUEST_WRONG
+
+
 @dataclass(frozen=True)
 class SparseAttention:
     """Narrow what every attention sees.
@@ -36,7 +43,7 @@ class SparseAttention:
                {scale=0.125, window=256, sinks=4, mask_block=64} : …
 
     A window that the model already has is kept where it is narrower. Precondition: attention has no state
-    yet. Raises PassError where a layer has another number of heads than the mask, a mask of its own, or where
+    yet. Raises MaskError where a layer has another number of heads than the mask, a mask of its own, or where
     the mask covers fewer positions than `max_seq`.
     """
 
@@ -64,7 +71,7 @@ class SparseAttention:
         if mask is None:
             return None
         if mask.rows * mask.block < self.max_seq:
-            raise PassError(
+            raise MaskError(
                 f"the block mask covers {mask.rows} blocks of {mask.block}, {mask.rows * mask.block} in all; "
                 f"expected at least max_seq = {self.max_seq}"
             )
@@ -86,7 +93,11 @@ class SparseAttention:
             heads = rewriter.types[operands[0]].shape[1]
             if attrs.mask_block or heads != self.mask.n_heads:
                 found = "a block mask of its own" if attrs.mask_block else f"{heads} heads"
-                raise PassError(f"%{node.name}: expected {self.mask.n_heads} heads without a mask, found {found}")
+                layer = f" in {node.location.layer}" if node.location.layer else ""
+                raise MaskError(
+                    f"the block mask has {self.mask.n_heads} heads; expected that many in every attention, "
+                    f"without a mask, but %{node.name}{layer} has {found}"
+                )
             attrs = replace(attrs, mask_block=self.mask.block)
             operands.append(mask)
         rewriter.emit(node.name, "attention", operands, attrs, node.location)

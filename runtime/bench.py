@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -51,15 +51,19 @@ class PrefillSpeed:
 class DecodeSpeed:
     """Tokens per second of one sequence, after `context` cached tokens and over `new_tokens`.
 
-    `bytes_per_token` is at the middle of the run; `roofline_fraction` is None where no bandwidth was
-    measured.
+    `bytes_per_token` is at the middle of the run; `roofline_fraction` is None until it is compared with
+    a bandwidth.
     """
 
     context: int
     new_tokens: int
     tokens_per_second: Spread
     bytes_per_token: int
-    roofline_fraction: float | None
+    roofline_fraction: float | None = None
+
+    def against(self, bandwidth: float) -> DecodeSpeed:
+        """The same measurement, as a share of `bandwidth` in bytes per second."""
+        return replace(self, roofline_fraction=self.bytes_per_token * self.tokens_per_second.median / bandwidth)
 
 
 def read_bandwidth(executor: VMExecutor, *, repeats: int = 5) -> float:
@@ -91,10 +95,8 @@ def measure_prefill(model: LanguageModel, prompt_tokens: int, *, repeats: int = 
     return PrefillSpeed(prompt_tokens, Spread.of([prompt_tokens / _seconds(run) for _ in range(repeats)]))
 
 
-def measure_decode(
-    model: LanguageModel, context: int, new_tokens: int, *, repeats: int = 5, bandwidth: float | None = None
-) -> DecodeSpeed:
-    """Decode `new_tokens` after `context` cached tokens, `repeats` times; `bandwidth` in bytes per second."""
+def measure_decode(model: LanguageModel, context: int, new_tokens: int, *, repeats: int = 5) -> DecodeSpeed:
+    """Decode `new_tokens` after `context` cached tokens, `repeats` times after one to warm up."""
     tokens = _tokens(model, context + new_tokens)
     session = _session(model, len(tokens))
     speeds = []
@@ -110,9 +112,7 @@ def measure_decode(
     speed = Spread.of(speeds[1:])
     manifest = model.manifest
     cached = bytes_read_per_token(manifest.states, context + new_tokens // 2)
-    nbytes = manifest.weight_bytes_per_token + cached
-    fraction = None if bandwidth is None else nbytes * speed.median / bandwidth
-    return DecodeSpeed(context, new_tokens, speed, nbytes, fraction)
+    return DecodeSpeed(context, new_tokens, speed, manifest.weight_bytes_per_token + cached)
 
 
 def _session(model: LanguageModel, tokens: int) -> Session:

@@ -36,9 +36,7 @@ class ChatTemplate:
             raise RequestError(f"chat template, line {error.lineno}: {error.message}") from error
         self._special_tokens = dict(special_tokens)
 
-    def render(
-        self, messages: Sequence[Message], *, add_generation_prompt: bool = True, **variables: object
-    ) -> str:
+    def render(self, messages: Sequence[Message], *, add_generation_prompt: bool = True, **variables: object) -> str:
         """The prompt for a conversation; RequestError where the template refuses it."""
         if not messages:
             raise RequestError("the conversation has no messages")
@@ -58,9 +56,7 @@ class ChatTemplate:
             raise RequestError(f"the chat template refuses the conversation: {error}") from error
 
 
-def template_source(
-    config: Mapping[str, object], separate_file: str | None, name: str = "default"
-) -> str | None:
+def template_source(config: Mapping[str, object], separate_file: str | None, name: str = "default") -> str | None:
     """The template in chat_template.jinja, else in tokenizer_config.json (text, or named templates).
 
     None if absent.
@@ -105,9 +101,7 @@ def _to_json(
     sort_keys: bool = False,
 ) -> str:
     # Jinja's own filter escapes HTML, which a model was never shown.
-    return json.dumps(
-        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
-    )
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
 def _raise(message: str) -> NoReturn:

@@ -65,9 +65,7 @@ class Fields:
 
     def _wrong(self, key: str, expected: str) -> ArtifactError:
         found = _show(self._values[key]) if key in self._values else "nothing"
-        return ArtifactError(
-            f"{self._where}.{key}: expected {expected}, found {found}", "compile the artifact again"
-        )
+        return ArtifactError(f"{self._where}.{key}: expected {expected}, found {found}", "compile the artifact again")
 
 
 def _show(value: object) -> str:

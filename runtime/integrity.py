@@ -77,9 +77,7 @@ def manifest_seal(text: bytes, manifest: Mapping[str, object]) -> str:
     """
     seal = manifest.get(SEAL_KEY)
     if not isinstance(seal, str) or len(seal) != len(_BLANK_SEAL):
-        raise ArtifactError(
-            f"manifest.json: {SEAL_KEY}: expected 64 hexadecimal digits, found {seal!r}", _DAMAGED
-        )
+        raise ArtifactError(f"manifest.json: {SEAL_KEY}: expected 64 hexadecimal digits, found {seal!r}", _DAMAGED)
     found = hashlib.sha256(text.replace(_quoted(seal), _quoted(_BLANK_SEAL))).hexdigest()
     if found != seal:
         raise ArtifactError(

@@ -44,9 +44,7 @@ def state_bytes(specs: Iterable[StateSpec], slots: int, capacity: int, max_chunk
 
 def bytes_read_per_token(specs: Iterable[StateSpec], context: int) -> int:
     """Bytes of KV cache that one decode step reads with `context` positions in the cache."""
-    return sum(
-        s.bytes_per_position * (min(context, s.window + s.sinks) if s.window else context) for s in specs
-    )
+    return sum(s.bytes_per_position * (min(context, s.window + s.sinks) if s.window else context) for s in specs)
 
 
 @dataclass(frozen=True, slots=True)

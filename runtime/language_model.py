@@ -173,9 +173,7 @@ class LanguageModel:
             return ids
         messages = [m for m in prompt if isinstance(m, Mapping)]
         if self.chat_template is None:
-            raise RequestError(
-                "this model has no chat template", "give a plain prompt, or a template of your own"
-            )
+            raise RequestError("this model has no chat template", "give a plain prompt, or a template of your own")
         # The template writes special tokens itself.
         return self._tokenizer().encode(self.chat_template.render(messages), special=False)
 
@@ -196,7 +194,8 @@ class LanguageModel:
 
     def _tokenizer(self) -> Tokenizer:
         if self.tokenizer is None:
-            raise RequestError("this artifact has no tokenizer", "give the prompt as token ids")
+            hint = "compile a folder with a tokenizer.json, or give token ids from Python: model.generate([1, 2, 3])"
+            raise RequestError("this artifact has no tokenizer", hint)
         return self.tokenizer
 
 

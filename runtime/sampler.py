@@ -81,9 +81,7 @@ class Sampler:
     def choose(self, logits: FloatArray) -> int:
         """The next token for `logits` `[vocab_size]`, which are left unchanged."""
         if not np.isfinite(logits.max()):
-            raise RuntimeFault(
-                "the model's logits are not numbers", "check the artifact with: cosyn verify DIR"
-            )
+            raise RuntimeFault("the model's logits are not numbers", "check the artifact with: cosyn verify DIR")
         scores = penalise_repetition(logits, self._seen, self.options.repetition_penalty)
         if self.options.temperature == 0:
             token = int(scores.argmax())

@@ -114,9 +114,7 @@ class TensorFile:
     def array(self, name: str) -> AnyArray:
         """A view of one tensor, without copying; ArtifactError for a name that the file lacks."""
         if name not in self._entries:
-            raise ArtifactError(
-                f"{self.path.name} has no tensor {name!r}; it has {len(self._entries)} others"
-            )
+            raise ArtifactError(f"{self.path.name} has no tensor {name!r}; it has {len(self._entries)} others")
         spec, offset = self._entries[name]
         dtype = BY_NAME[spec.dtype].numpy
         return np.frombuffer(self._map, dtype, prod(spec.shape), offset).reshape(spec.shape)
@@ -139,15 +137,11 @@ class TensorFile:
             case {"dtype": str(code), "shape": [*shape], "data_offsets": [int(begin), int(end)]} if (
                 code in BY_SAFETENSORS and all(isinstance(d, int) and d >= 0 for d in shape)
             ):
-                spec = TensorSpec(
-                    name, tuple(int(d) for d in shape if isinstance(d, int)), BY_SAFETENSORS[code].name
-                )
+                spec = TensorSpec(name, tuple(int(d) for d in shape if isinstance(d, int)), BY_SAFETENSORS[code].name)
             case _:
                 raise self._damaged(f"an entry for {name!r} that cannot be read: {entry}")
         if not 0 <= begin <= end <= len(self._map) - base or end - begin != spec.nbytes:
-            raise self._damaged(
-                f"{name!r} at bytes {begin} to {end}, where {spec.nbytes} bytes within the file belong"
-            )
+            raise self._damaged(f"{name!r} at bytes {begin} to {end}, where {spec.nbytes} bytes within the file belong")
         if not name.startswith(_PADDING):
             self._entries[name] = (spec, base + begin)
 

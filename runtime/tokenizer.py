@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tokenizers
 
-from cosyn.runtime.errors import ArtifactError
+from cosyn.runtime.errors import ArtifactError, RequestError
 
 _INCOMPLETE = "\ufffd"
 _CONTEXT_TOKENS = 16
@@ -22,9 +22,7 @@ class Tokenizer:
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises plain Exception
-            raise ArtifactError(
-                f"{path.name} cannot be read: {error}", "compile the artifact again"
-            ) from error
+            raise ArtifactError(f"{path.name} cannot be read: {error}", "compile the artifact again") from error
         # A prompt is never cut or padded behind the caller's back.
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -34,7 +32,15 @@ class Tokenizer:
         self._bos = self._tokenizer.token_to_id(bos) if config.get("add_bos_token") is True and bos else None
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
-        """Token ids of `text`; with `special` also those that the model expects around it, such as <bos>."""
+        """Token ids of `text`; with `special` also those that the model expects around it, such as <bos>.
+
+        RequestError for half of a surrogate pair, which is what bytes that are not UTF-8 arrive as.
+        """
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            message = f"the text is not Unicode: {error.reason} at character {error.start}"
+            raise RequestError(message, "convert it to UTF-8") from error
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=special).ids
         if special and self._bos is not None and ids[:1] != [self._bos]:
             return [self._bos, *ids]

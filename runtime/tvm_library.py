@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from cosyn.runtime.errors import HostError, RequestError
-from cosyn.runtime.host_cpu import physical_cores
+from cosyn.runtime.host_cpu import physical_cores, usable_cores
 
 LIBRARY_VARIABLE = "COSYN_TVM_RUNTIME"
 THREADS_VARIABLE = "TVM_NUM_THREADS"
@@ -63,9 +63,16 @@ def library_path() -> Path:
 def set_threads(threads: int | None) -> int:
     """Choose how many threads kernels use: `threads`, else TVM_NUM_THREADS, else the physical cores.
 
-    TVM starts its threads once in a process, at the first step; later choices have no effect.
+    TVM starts its threads once in a process, at the first step; later choices have no effect. RequestError for
+    more threads than CPUs; the variable may name more.
     """
     if threads is not None:
+        # Threads that wait for each other's turn on a core are far slower; thousands of them never end.
+        if not 1 <= threads <= usable_cores():
+            raise RequestError(
+                f"{threads} threads were asked for; expected 1 to {usable_cores()}, the CPUs of this process",
+                "without a number there is one for each physical core",
+            )
         os.environ[THREADS_VARIABLE] = str(threads)
     # Without it TVM halves the core count, taking every second logical CPU for a hyper-thread.
     chosen = os.environ.setdefault(THREADS_VARIABLE, str(physical_cores()))
@@ -84,9 +91,7 @@ def _import_ffi() -> ModuleType:
     try:
         return importlib.import_module("tvm_ffi")
     except ImportError as error:
-        raise HostError(
-            f"TVM's Python bindings cannot be imported: {error}", "install apache-tvm-ffi"
-        ) from error
+        raise HostError(f"TVM's Python bindings cannot be imported: {error}", "install apache-tvm-ffi") from error
     finally:
         if hide:
             del sys.modules["torch"]

@@ -119,9 +119,7 @@ class VMExecutor:
         for entry in self._entries:
             if seq <= entry.max_seq and out <= entry.max_out:
                 return entry
-        raise ValueError(
-            f"a step of {seq} tokens and {out} outputs exceeds {self.max_chunk} and {self.max_out}"
-        )
+        raise ValueError(f"a step of {seq} tokens and {out} outputs exceeds {self.max_chunk} and {self.max_out}")
 
     def _load_library(self, folder: Path, device: Any) -> None:
         path = (folder / LIBRARY_FILE).resolve()
@@ -134,9 +132,7 @@ class VMExecutor:
             self._functions = {e.name: vm[e.name] for e in self._entries}
             self._arena = vm["init_arena"]()
         except (OSError, RuntimeError, AttributeError, ValueError) as error:
-            raise ArtifactError(
-                f"{path} cannot be loaded by TVM: {error}", "compile the artifact again"
-            ) from error
+            raise ArtifactError(f"{path} cannot be loaded by TVM: {error}", "compile the artifact again") from error
 
 
 def _device(ffi: Any, name: str) -> Any:
@@ -148,18 +144,12 @@ def _device(ffi: Any, name: str) -> Any:
         try:
             ctypes.CDLL(str(sidecar), ctypes.RTLD_GLOBAL)
         except OSError as error:
-            raise HostError(
-                f"TVM's runtime for {name} cannot be loaded: {error}", "run: cosyn doctor"
-            ) from error
+            raise HostError(f"TVM's runtime for {name} cannot be loaded: {error}", "run: cosyn doctor") from error
     try:
         device = ffi.device(name, 0)
-        found = ffi.get_global_func("runtime.GetDeviceAttr")(
-            device.dlpack_device_type(), device.index, _DEVICE_EXISTS
-        )
+        found = ffi.get_global_func("runtime.GetDeviceAttr")(device.dlpack_device_type(), device.index, _DEVICE_EXISTS)
     except (RuntimeError, ValueError) as error:
         raise HostError(f"this TVM cannot drive the device {name!r}: {error}", "run: cosyn doctor") from error
     if not found:
-        raise HostError(
-            f"the artifact runs on {name!r}, and this machine has no such device", "run: cosyn doctor"
-        )
+        raise HostError(f"the artifact runs on {name!r}, and this machine has no such device", "run: cosyn doctor")
     return device

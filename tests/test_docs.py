@@ -67,9 +67,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_files_that_the_text_names_exist(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
-    for name in re.findall(
-        r"`((?:ir|passes|targets|codegen|runtime|cosyn|tests|docs|examples)/[\w./-]+)`", text
-    ):
+    for name in re.findall(r"`((?:ir|passes|targets|codegen|runtime|cosyn|tests|docs|examples)/[\w./-]+)`", text):
         assert (ROOT / name).exists(), f"{page.name} names {name}"
 
 

@@ -74,7 +74,8 @@ def test_a_room_imports_only_what_the_table_allows(room: str) -> None:
         f"{path.relative_to(ROOT)} imports {module}"
         for path in python_files(room)
         for module in sorted(imported(path))
-        if (target := room_of(module)) is not None and target not in allowed
+        if (target := room_of(module)) is not None
+        and target not in allowed
         and not (room == "codegen" and module in ARTIFACT_FORMAT)
     ]
     assert not wrong, "\n".join(wrong)
@@ -93,7 +94,5 @@ def test_a_room_works_without_the_packages_it_must_not_need(room: str) -> None:
 
 def test_the_table_names_every_room_that_holds_python() -> None:
     others = {"tests", "examples", "benchmarks", "docs", "build"}
-    rooms = {
-        p.name for p in ROOT.iterdir() if p.is_dir() and not p.name.startswith(".") and any(p.rglob("*.py"))
-    }
+    rooms = {p.name for p in ROOT.iterdir() if p.is_dir() and not p.name.startswith(".") and any(p.rglob("*.py"))}
     assert rooms - others <= set(ROOMS)

@@ -70,9 +70,7 @@ def _launch(host: HostFunction, call: KernelCall, numbers: Mapping[str, int], na
         if isinstance(argument, DeviceBuffer) and argument.scratch:
             lines.append(f"scratch_memory(r, {argument.parameter});")
         elif isinstance(argument, DeviceBuffer):
-            lines.append(
-                f"memory(r, &a[{argument.parameter}]); /* {host.parameters[argument.parameter].name} */"
-            )
+            lines.append(f"memory(r, &a[{argument.parameter}]); /* {host.parameters[argument.parameter].name} */")
         else:
             width = 64 if str(argument.ty.dtype) == "int64" else 32
             lines.append(f"scalar{width}(r, {c_expression(argument, names)});")
@@ -132,9 +130,7 @@ class _Tables:
             argument: buffer
             for entry in self.program.entry_points
             for launch in entry.launches
-            for argument, buffer in zip(
-                launch.arguments, self.functions[launch.kernel].parameters, strict=False
-            )
+            for argument, buffer in zip(launch.arguments, self.functions[launch.kernel].parameters, strict=False)
         }
         rows = []
         for weight in self.program.weight_pieces:
@@ -154,9 +150,7 @@ class _Tables:
             size = state.dtype.bits // 8
             for piece in state_pieces(state.dtype.value):
                 width = getattr(state, _STATE_TENSOR_WIDTHS.get(piece, ""), 1)
-                tensors.append(
-                    f"{{{i}, {state.n_kv_heads}, {width}, {size if width > 1 or piece in 'kv' else 4}}}"
-                )
+                tensors.append(f"{{{i}, {state.n_kv_heads}, {width}, {size if width > 1 or piece in 'kv' else 4}}}")
         return [
             _table("const state_tensor state_tensors", tensors or ["{0}"], "state_tensor_count"),
             _table("const state_layout state_layouts", layouts or ["{0}"], "state_count"),
@@ -194,9 +188,7 @@ class _Tables:
         name = argument.ref[1:]
         if any(i.name == name for i in program.graph.inputs):
             if name not in _INPUTS:
-                raise BackendError(
-                    f"the OpenCL host gives the inputs {', '.join(_INPUTS)}, the model asks for {name}"
-                )
+                raise BackendError(f"the OpenCL host gives the inputs {', '.join(_INPUTS)}, the model asks for {name}")
             return f"{{INPUT, {_INPUTS[name]}, 0}}"
         return f"{{ARENA, 0, {program.memory.offset(argument.ref)}}}"
 

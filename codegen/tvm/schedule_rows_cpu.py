@@ -16,7 +16,7 @@ def schedule_rows(schedule: s_tir.Schedule, lanes: int) -> None:
     Spatial stages that are not results are inlined; reductions and results follow each other inside a row. Rows
     run in parallel where their number is symbolic or the work is large.
     """
-    _inline_intermediates(schedule, {b.name for b in schedule.mod["main"].params})
+    _inline_intermediates(schedule)
     for block in _blocks(schedule):
         if _is_reduction(schedule, block):
             _split_reduction(schedule, block, lanes)
@@ -32,11 +32,16 @@ def schedule_rows(schedule: s_tir.Schedule, lanes: int) -> None:
         schedule.parallel(row)
 
 
-def _inline_intermediates(schedule: s_tir.Schedule, results: set[str]) -> None:
+def _inline_intermediates(schedule: s_tir.Schedule) -> None:
     for block in _blocks(schedule):
-        keep = _is_reduction(schedule, block) or _is_table(schedule, block)
-        if not keep and str(schedule.get(block).writes[0].source.name) not in results:
+        if not (_is_reduction(schedule, block) or _is_table(schedule, block) or _is_result(schedule, block)):
             schedule.compute_inline(block)
+
+
+def _is_result(schedule: s_tir.Schedule, block: Any) -> bool:
+    # By identity: a stage in between may have a parameter's name.
+    written = schedule.get(block).writes[0].source
+    return any(written.same_as(p) for p in schedule.mod["main"].params)
 
 
 def _blocks(schedule: s_tir.Schedule) -> list[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import resource
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 from cosyn.commands.options import Json, Quiet, Verbose, examples
 from cosyn.console import Console
 from cosyn.errors import CommandError
+from cosyn.memory import peak_rss_bytes
 
 if TYPE_CHECKING:
     from cosyn.codegen.compiler import CompileRequest
@@ -31,7 +31,7 @@ def command(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="A Hugging Face folder, a config.json (with --random-weights), or package.module:factory.",
+            help="A Hugging Face folder or hub name, a config.json (with --random-weights), or package.module:factory.",
             show_default=False,
         ),
     ],
@@ -79,6 +79,9 @@ def command(
     console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
     if sinks and window is None:
         raise CommandError("--sinks without --window", "sinks are what a window keeps besides its last tokens")
+    if Path(model).is_file() and Path(model).suffix != ".json":
+        hint = "give the folder with the checkpoint"
+        raise CommandError(f"{model} is neither a model folder nor a config.json", hint)
     if Path(model).is_file() and random_weights is None and stop_after is None:
         hint = "give the folder with the checkpoint, or --random-weights SEED"
         raise CommandError(f"{model} is a configuration, without weights", hint)
@@ -95,7 +98,7 @@ def command(
     with console.steps() as progress:
         compiled = compile_model(request, progress)
     seconds = time.perf_counter() - begun
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_rss_bytes()
     data: dict[str, object] = {
         "artifact": None if stop_after else str(request.output),
         "seconds": round(seconds, 3),
@@ -104,6 +107,8 @@ def command(
         "recipe": request.recipe.name,
         "step_seconds": {name: round(s, 3) for name, s in progress.seconds.items()},
     }
+    if compiled.path is not None and not (compiled.path / "tokenizer.json").exists():
+        console.log(f"note: {model} has no tokenizer.json, so this artifact takes token ids, from Python, not text")
     console.result(data, _lines(request, seconds, peak, stopped=compiled.path is None))
 
 
@@ -130,17 +135,22 @@ def make_request(
     **options: Unpack[_Options],
 ) -> CompileRequest:
     """The compiler's request: names looked up, defaults chosen and said."""
+    from cosyn.ir.hub import hub_folder, is_hub_name
     from cosyn.passes.recipe import load_recipe
     from cosyn.precision import own_recipe
     from cosyn.targets import load_target
 
     chosen_target = load_target(target)
+    name = model_name(model)
+    if is_hub_name(model):
+        console.log(f"fetching {model} from the Hugging Face hub, unless its cache has it")
+        model = str(hub_folder(model))
     if recipe is None:
         recipe, reason = own_recipe(model)
         console.found(f"{reason}: recipe {recipe}", "--recipe")
     chosen_recipe = load_recipe(recipe)
     if output is None:
-        output = Path(f"{model_name(model)}-{chosen_target.name}-{chosen_recipe.name}")
+        output = Path(f"{name}-{chosen_target.name}-{chosen_recipe.name}")
     allow_local_modules(model)
     # Late: it imports TVM and torch, which takes seconds, and a mistyped name should not wait for that.
     from cosyn.codegen.compiler import CompileRequest

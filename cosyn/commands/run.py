@@ -107,10 +107,10 @@ def _read_prompt(prompt: str | None, prompt_file: Path | None) -> str | None:
         return prompt
     if prompt is not None:
         raise CommandError("--prompt and --prompt-file are two prompts", "give one of them")
-    if str(prompt_file) == "-":
-        return sys.stdin.read()
+    if str(prompt_file) == "-" and sys.stdin is None:
+        raise CommandError("--prompt-file - reads stdin, which is closed", "give --prompt TEXT, or a file")
     try:
-        return prompt_file.read_text(encoding="utf-8")
+        return sys.stdin.read() if str(prompt_file) == "-" else prompt_file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         message = f"{prompt_file} is not UTF-8 text: {error.reason} at byte {error.start}"
         raise CommandError(message, "convert it to UTF-8") from error

@@ -17,7 +17,7 @@ _WRAPPER_KEYS = ("context_window_size", "prefill_chunk_size", "sliding_window_si
 def read_config(path: Path) -> dict[str, Any]:
     """The configuration in a file, in Hugging Face's form; ModelError where it is not one."""
     try:
-        config = json.loads(path.read_text())
+        config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:

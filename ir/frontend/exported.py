@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import logging
 import operator
 import warnings
@@ -118,7 +119,7 @@ def _explain(error: Exception) -> str:
             "its attention block needs an entry in OWN_ATTENTION of ir/frontend/adapters.py"
         )
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    details = [line for line in lines if line.startswith("- ")] or lines[:1] or ["no message"]
+    details = dict.fromkeys(line for line in lines if line.startswith("- ")) or lines[:1] or ["no message"]
     return (
         f"torch.export could not trace the model ({type(error).__name__}): {' '.join(details)}. "
         "Expected a forward without control flow that depends on tensor values, for any number of tokens"
@@ -127,7 +128,7 @@ def _explain(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No log lines or warnings; no garbage collection either, which costs a sixth of the time of tracing."""
+    """No log lines, prints or warnings; no garbage collection either, which costs a sixth of the time of tracing."""
     collecting = gc.isenabled()
     gc.disable()
     silenced = logging.root.manager.disable
@@ -135,7 +136,9 @@ def _quiet() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            yield
+            # Where tracing fails, torch prints the program so far.
+            with contextlib.redirect_stderr(io.StringIO()):
+                yield
     finally:
         logging.disable(silenced)
         if collecting:

@@ -33,9 +33,11 @@ def build_model(config: Any) -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
                 config, attn_implementation="eager", dtype=torch.float32
             )
     except Exception as error:  # whatever the model's own code raises for values that it cannot work with
+        # The first line alone: where the architecture is no causal language model, a list of all others follows.
+        reason = str(error).partition("\n")[0]
         raise ModelError(
             f"transformers cannot make a language model of this {config.model_type} config "
-            f"({type(error).__name__}): {error}"
+            f"({type(error).__name__}): {reason}"
         ) from error
     return model, detach_buffers(model)
 

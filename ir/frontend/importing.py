@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from cosyn.ir import hub
 from cosyn.ir.dtype import DType
 from cosyn.ir.errors import ModelError, RequestError
 from cosyn.ir.frontend import adapters, huggingface
@@ -22,9 +23,10 @@ from cosyn.ir.frontend.masks import masks_as_meaning
 from cosyn.ir.graph import Graph
 from cosyn.ir.types import TensorType
 from cosyn.ir.weight_store import RandomWeights, open_checkpoint
-from cosyn.ir.weights import AbsentWeights, Array, MemoryWeights, OverlaidWeights, WeightStore
+from cosyn.ir.weights import AbsentWeights, Array, MemoryWeights, OverlaidWeights, WeightStore, check_finite
 
 DEFAULT_MAX_SEQ = 2048  # for models that put no limit on the length of a sequence
+_SHORTEST_TRACED = 32  # torch.export takes a dimension of a few tokens for a constant
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ class ImportedModel:
 def import_model(spec: str | Path, *, random_weights: int | None = None, max_seq: int | None = None) -> ImportedModel:
     """Lower the model that `spec` names.
 
-    `spec` is a Hugging Face folder, a config.json alone, or `package.module:factory` for a function that
-    returns an nn.Module. `random_weights` is the seed of random weights in place of stored ones. `max_seq`
+    `spec` is a Hugging Face folder or hub name, a config.json alone, or `package.module:factory` for a function
+    that returns an nn.Module. `random_weights` is the seed of random weights in place of stored ones. `max_seq`
     bounds the positions (default: what the model was made for). Raises ModelError for what is no language
     model, WeightError for a damaged or unfitting checkpoint, UnsupportedOps with all that cannot be lowered.
     """
@@ -70,6 +72,8 @@ def import_model(spec: str | Path, *, random_weights: int | None = None, max_seq
         return _from_config(path, None, random_weights, max_seq)
     if ":" in text and not text.endswith(".json"):
         return _from_factory(text, random_weights, max_seq)
+    if hub.is_hub_name(text):
+        return import_model(hub.hub_folder(text), random_weights=random_weights, max_seq=max_seq)
     raise ModelError(
         f"{text} is neither a model folder nor a config.json (no such file or folder), nor package.module:factory"
     )
@@ -81,7 +85,8 @@ def _from_config(file: Path, folder: Path | None, seed: int | None, max_seq: int
     model, buffers = huggingface.build_model(config)
     limit = _limit(raw, config, model)
     length = _length(max_seq, limit)
-    adapters.prepare(model, length)
+    traced = max(length, min(limit, _SHORTEST_TRACED))
+    adapters.prepare(model, traced)
     buffers |= huggingface.detach_buffers(model)  # those that the adapters added
     weights: WeightStore
     if folder is not None and seed is None:
@@ -94,9 +99,9 @@ def _from_config(file: Path, folder: Path | None, seed: int | None, max_seq: int
     name = file.resolve().parent.name if file.stem == "config" else file.stem
     with masks_as_meaning(model):
         exported = export(
-            model, max_seq=length, position_argument=_position_argument(model), extra={"use_cache": False}
+            model, max_seq=traced, position_argument=_position_argument(model), extra={"use_cache": False}
         )
-    graph, constants = build_graph(exported, name, types, buffers, length, huggingface.tied_names(model))
+    graph, constants = build_graph(exported, name, types, buffers, traced, huggingface.tied_names(model))
     eos = config.eos_token_id
     return ImportedModel(
         graph=graph,
@@ -125,8 +130,8 @@ def _limit(raw: Mapping[str, Any], config: Any, model: torch.nn.Module) -> int:
 def _length(max_seq: int | None, limit: int) -> int:
     if max_seq is None:
         return limit
-    if max_seq < 2:
-        raise RequestError(f"max_seq must be at least 2 tokens, found {max_seq}")
+    if max_seq < 1:
+        raise RequestError(f"max_seq must be at least 1 token, found {max_seq}")
     return max_seq
 
 
@@ -154,17 +159,19 @@ def _from_factory(spec: str, seed: int | None, max_seq: int | None) -> ImportedM
     types = {name: TensorType(tuple(p.shape), _dtype(name, p)) for name, p in parameters.items()}
     weights: WeightStore
     if seed is None:
-        weights = MemoryWeights({name: _array(p) for name, p in parameters.items()})
+        weights = MemoryWeights({name: check_finite(name, _array(p)) for name, p in parameters.items()})
     else:
         weights = RandomWeights(types, seed)
     own = next(
         (int(v) for n in ("max_seq", "max_seq_len", "block_size") if isinstance(v := getattr(model, n, None), int)),
         None,
     )
-    length = _length(max_seq, own or DEFAULT_MAX_SEQ)
-    exported = export(model.float(), max_seq=length, position_argument=_position_argument(model))
+    limit = own or DEFAULT_MAX_SEQ
+    length = _length(max_seq, limit)
+    traced = max(length, min(limit, _SHORTEST_TRACED))
+    exported = export(model.float(), max_seq=traced, position_argument=_position_argument(model))
     name = spec.rpartition(":")[2]
-    graph, constants = build_graph(exported, name, types, buffers, length, tied)
+    graph, constants = build_graph(exported, name, types, buffers, traced, tied)
     layers = sum(node.op == "attention" for node in graph.nodes)
     embedded = next((n for n in graph.nodes if n.op == "embedding"), None)
     return ImportedModel(
@@ -184,13 +191,21 @@ def _from_factory(spec: str, seed: int | None, max_seq: int | None) -> ImportedM
 
 def _make(spec: str) -> torch.nn.Module:
     module_name, _, attribute = spec.rpartition(":")
+    if not module_name or not attribute:
+        raise ModelError(f"{spec} names no factory; expected package.module:factory")
     try:
-        factory: Callable[[], object] = getattr(importlib.import_module(module_name), attribute)
-    except ImportError as error:
-        raise ModelError(f"cannot import {module_name} for {spec}: {error}") from error
-    except AttributeError as error:
-        raise ModelError(f"module {module_name} has no {attribute}") from error
-    model = factory()
+        module = importlib.import_module(module_name)
+    except Exception as error:  # whatever the user's own module raises
+        raise ModelError(f"cannot import {module_name} for {spec} ({type(error).__name__}): {error}") from error
+    if not hasattr(module, attribute):
+        raise ModelError(f"module {module_name} has no {attribute}; expected a function that makes the model")
+    factory: Callable[[], object] = getattr(module, attribute)
+    if not callable(factory):
+        raise ModelError(f"{spec} is a {type(factory).__name__}; expected a function that makes the model")
+    try:
+        model = factory()
+    except Exception as error:  # whatever the user's own factory raises
+        raise ModelError(f"{spec} failed to make a model ({type(error).__name__}): {error}") from error
     if not isinstance(model, torch.nn.Module):
         raise ModelError(f"{spec} returned a {type(model).__name__}; expected a torch.nn.Module")
     return model.eval()

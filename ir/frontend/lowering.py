@@ -87,11 +87,12 @@ class Lowering:
     def lower(self, node: torch.fx.Node) -> None:
         """Lower one node, or note why it cannot be."""
         self.builder.location = location(node)
-        if any(isinstance(a, torch.fx.Node) and self.values.get(a) == () for a in node.all_input_nodes):
-            self.values[node] = ()  # an operand could not be lowered: its reason is already listed
-            return
         name = op_name(node)
         handler = self.handlers.get(name)
+        if handler is not None and any(self.values.get(a) == () for a in node.all_input_nodes):
+            # An operand could not be lowered: its reason is already listed. An unknown op is listed all the same.
+            self.values[node] = ()
+            return
         try:
             if handler is None:
                 raise CannotLower("")

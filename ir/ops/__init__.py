@@ -13,9 +13,7 @@ from cosyn.ir.ops import attention, contraction, elementwise, movement, row
 from cosyn.ir.ops.op import Cost, Kind, Op, OpError
 from cosyn.ir.types import PAST, Dim, TensorType
 
-OPS: dict[str, Op] = {
-    op.name: op for table in (elementwise, movement, row, contraction, attention) for op in table.OPS
-}
+OPS: dict[str, Op] = {op.name: op for table in (elementwise, movement, row, contraction, attention) for op in table.OPS}
 
 
 def make_node(

@@ -141,9 +141,7 @@ def kv_append(_attrs: NoAttrs, cache: KVCache, k: Array, v: Array, positions: Ar
     return cache
 
 
-def attend(
-    attrs: AttentionAttrs, q: Array, cache: KVCache, positions: Array, slots: Array, *extra: Array
-) -> Array:
+def attend(attrs: AttentionAttrs, q: Array, cache: KVCache, positions: Array, slots: Array, *extra: Array) -> Array:
     """Attention of every token of the step over the cached positions of its slot."""
     out = np.empty((*q.shape[:2], cache.state.v_dim), q.dtype)
     for t, position in enumerate(positions):
@@ -186,9 +184,7 @@ def _check_heads(
     if q.rank != 3 or not isinstance(q.shape[1], int) or q.shape[1] % n_kv_heads:
         raise OpError(f"attention needs q [t, h, d] with h a multiple of {n_kv_heads} KV heads, found {q}")
     if len(types) != fixed + attrs.extra_operands:
-        raise OpError(
-            f"attention with {attrs} needs {fixed + attrs.extra_operands} operands, found {len(types)}"
-        )
+        raise OpError(f"attention with {attrs} needs {fixed + attrs.extra_operands} operands, found {len(types)}")
 
 
 def _infer_attention(attrs: AttentionAttrs, types: Sequence[TensorType]) -> tuple[TensorType, ...]:
@@ -213,9 +209,7 @@ def _infer_append(_attrs: NoAttrs, types: Sequence[TensorType]) -> tuple[TensorT
     if state != STATE_TYPE or k.rank != 3 or v.rank != 3 or v.shape[:2] != k.shape[:2]:
         raise OpError(f"kv_append needs a state, k [t, h, d] and v [t, h, dv], found {state}, {k}, {v}")
     if positions.shape != tokens or slots.shape != tokens:
-        raise OpError(
-            f"kv_append needs a position and a slot for each row of {k}, found {positions}, {slots}"
-        )
+        raise OpError(f"kv_append needs a position and a slot for each row of {k}, found {positions}, {slots}")
     return (STATE_TYPE,)
 
 

@@ -52,9 +52,7 @@ def _infer_linear_i8(_attrs: NoAttrs, types: Sequence[TensorType]) -> tuple[Tens
     return (TensorType(out.shape, DType.F32),)
 
 
-def linear_i8(
-    _attrs: NoAttrs, codes: Array, scales: Array, weight: Array, bias: Array | None = None
-) -> Array:
+def linear_i8(_attrs: NoAttrs, codes: Array, scales: Array, weight: Array, bias: Array | None = None) -> Array:
     """(codes · weightᵀ) · scales + bias: what a dot product of INT8 codes, exact in INT32, stands for."""
     dtype = compute_dtype(scales, weight)
     y = (codes.astype(dtype) @ weight.astype(dtype).T) * scales
@@ -100,8 +98,7 @@ def _infer_moe(attrs: MoeAttrs, types: Sequence[TensorType]) -> tuple[TensorType
         raise OpError(f"unknown activation {attrs.activation!r}; known: {sorted(UNARY)}")
     if up.rank != 3 or down.rank != 3 or up.shape[2] != x.shape[-1] or down.shape[1] != x.shape[-1]:
         raise OpError(
-            f"moe needs up [experts, n, {x.shape[-1]}] and down [experts, {x.shape[-1]}, m], "
-            f"found {up}, {down}"
+            f"moe needs up [experts, n, {x.shape[-1]}] and down [experts, {x.shape[-1]}, m], found {up}, {down}"
         )
     inner = up.shape[1] // 2 if attrs.gated else up.shape[1]
     if inner != down.shape[2] or up.shape[0] != down.shape[0]:
@@ -148,9 +145,7 @@ def _moe_read(_attrs: MoeAttrs, operands: Sequence[TensorType], _results: Sequen
     ids, up = operands[2:4]
     experts = up.shape[0]
     whole = sum((t.nbytes for t in operands[3:]), start=0)
-    return sum((t.nbytes for t in operands[:3]), start=0) + sympy.Min(experts, ids.elements) * (
-        whole // experts
-    )
+    return sum((t.nbytes for t in operands[:3]), start=0) + sympy.Min(experts, ids.elements) * (whole // experts)
 
 
 def _infer_expert_linear(_attrs: NoAttrs, types: Sequence[TensorType]) -> tuple[TensorType, ...]:

@@ -21,9 +21,7 @@ Array = np.ndarray
 AttendBuilder = Callable[..., tuple[tirx.PrimFunc, Callable[[s_tir.Schedule], None]]]
 
 
-def compile_cpu(
-    func: tirx.PrimFunc, schedule: Callable[[s_tir.Schedule], None] | None
-) -> Callable[..., None]:
+def compile_cpu(func: tirx.PrimFunc, schedule: Callable[[s_tir.Schedule], None] | None) -> Callable[..., None]:
     """A callable of the function on this machine; unscheduled where `schedule` is None."""
     sch = s_tir.Schedule(tvm.IRModule({"main": func}))
     if schedule is not None:
@@ -68,9 +66,7 @@ class Rig:
     def step(self, counts: Sequence[tuple[int, int]]) -> tuple[Array, Array]:
         """Process `count` next tokens of each `(slot, count)`; the kernel's output and the reference's."""
         slots = np.concatenate([np.full(n, slot, np.int32) for slot, n in counts])
-        positions = np.concatenate(
-            [np.arange(self.lengths[s], self.lengths[s] + n, dtype=np.int32) for s, n in counts]
-        )
+        positions = np.concatenate([np.arange(self.lengths[s], self.lengths[s] + n, dtype=np.int32) for s, n in counts])
         for slot, n in counts:
             self.lengths[slot] += n
         seq, s = len(slots), self.state
@@ -89,9 +85,7 @@ class Rig:
         out = tvm.runtime.tensor(np.full((*q.shape[:2], self.state.v_dim), np.nan, np.float32))
         inputs = map(tvm.runtime.tensor, (positions, slots, *self.extra))
         self.run(tvm.runtime.tensor(q), *self.buffers, *inputs, out)
-        return out.numpy(), attend(
-            self.attrs, q.astype(np.float64), self.cache, positions, slots, *self.extra
-        )
+        return out.numpy(), attend(self.attrs, q.astype(np.float64), self.cache, positions, slots, *self.extra)
 
 
 def error(got: Array, want: Array) -> float:

@@ -90,9 +90,7 @@ def test_ring_after_it_has_wrapped(form: str, dtype: DType, window: int, sinks: 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_window_over_a_contiguous_state(form: str) -> None:
-    check(
-        make_rig(form, 4, KVState("s", 2, 16, DType.F32), window=9, sinks=2), [(0, 33)], [(0, 1)], [(0, 50)]
-    )
+    check(make_rig(form, 4, KVState("s", 2, 16, DType.F32), window=9, sinks=2), [(0, 33)], [(0, 1)], [(0, 50)])
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -105,9 +103,7 @@ def test_alibi_and_softcap(form: str, n_heads: int) -> None:
         [(0, 1)],
         [(0, 90)],
     )
-    check(
-        make_rig(form, n_heads, KVState("s", 2, 16, DType.F32), softcap=2.5), [(0, 33)], [(0, 1)], [(0, 90)]
-    )
+    check(make_rig(form, n_heads, KVState("s", 2, 16, DType.F32), softcap=2.5), [(0, 33)], [(0, 1)], [(0, 90)])
 
 
 @pytest.mark.parametrize("form", FORMS)

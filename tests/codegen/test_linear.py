@@ -75,9 +75,7 @@ def test_f32_agrees_with_float64_over_a_long_row(target: Target) -> None:
 @pytest.mark.parametrize("seq", [1, None])
 @pytest.mark.parametrize("n", [64, 172, 7])
 @pytest.mark.parametrize(("stored", "activation"), FEW)
-def test_elementwise_epilogues_are_fused(
-    stored: str, activation: str, n: int, seq: int | None, target: Target
-) -> None:
+def test_elementwise_epilogues_are_fused(stored: str, activation: str, n: int, seq: int | None, target: Target) -> None:
     case = Case(n, 64, stored, activation)
 
     def epilogue(y: te.Tensor) -> tuple[Sequence[te.Tensor], Sequence[te.Tensor]]:
@@ -85,9 +83,7 @@ def test_elementwise_epilogues_are_fused(
         bias = te.placeholder((columns,), "float32", name="bias")
         residual = te.placeholder((rows, columns), "float32", name="residual")
         biased = te.compute((rows, columns), lambda i, j: y(i, j) + bias(j), name="biased")
-        silu = te.compute(
-            (rows, columns), lambda i, j: biased(i, j) / (1.0 + tirx.exp(-biased(i, j))), name="silu"
-        )
+        silu = te.compute((rows, columns), lambda i, j: biased(i, j) / (1.0 + tirx.exp(-biased(i, j))), name="silu")
         total = te.compute((rows, columns), lambda i, j: silu(i, j) + residual(i, j), name="total")
         return (bias, residual), (silu, total)
 

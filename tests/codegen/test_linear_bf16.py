@@ -27,9 +27,7 @@ def test_the_form_follows_the_target(target: Target) -> None:
     assert linear_form(cpu_target({f for f in host_features() if "512" not in f}, 2)) == "cpu"
 
 
-@pytest.mark.parametrize(
-    "stored", ["i4g32:f16", "i4g128:f16", "u4g32:f16", "i4row:f32", "i2g32:f16", "u2g64:bf16"]
-)
+@pytest.mark.parametrize("stored", ["i4g32:f16", "i4g128:f16", "u4g32:f16", "i4row:f32", "i2g32:f16", "u2g64:bf16"])
 @pytest.mark.parametrize(("n", "k"), [(1, 64), (172, 172), (33, 7), (64, 2048)])
 def test_one_row(n: int, k: int, stored: str, target: Target) -> None:
     case = Case(n, k, stored)

@@ -174,9 +174,7 @@ def test_refusals() -> None:
             AttentionAttrs(1.0),
         )
     with pytest.raises(OpError, match="needs 5 operands, found 4"):
-        make_node(
-            "y", "attention", list("qkvp"), [f32(SEQ, 4, 8)] * 3 + [token], AttentionAttrs(1.0, alibi=True)
-        )
+        make_node("y", "attention", list("qkvp"), [f32(SEQ, 4, 8)] * 3 + [token], AttentionAttrs(1.0, alibi=True))
     with pytest.raises(OpError, match="attend needs q, a state"):
         make_node(
             "y",

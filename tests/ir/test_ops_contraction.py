@@ -67,11 +67,7 @@ def test_gathers() -> None:
 def test_moe_sums_the_chosen_experts(gated: bool, biased: bool) -> None:
     tokens, experts, k, d, n = 7, 5, 2, 6, 9
     x, weights = normal(tokens, d), np.abs(normal(tokens, k, seed=1))
-    ids = (
-        np.random.default_rng(2)
-        .permuted(np.tile(np.arange(experts), (tokens, 1)), axis=1)[:, :k]
-        .astype(np.int32)
-    )
+    ids = np.random.default_rng(2).permuted(np.tile(np.arange(experts), (tokens, 1)), axis=1)[:, :k].astype(np.int32)
     up, down = normal(experts, 2 * n if gated else n, d, seed=3), normal(experts, d, n, seed=4)
     biases = [normal(experts, up.shape[1], seed=5), normal(experts, d, seed=6)] if biased else []
     expected = torch.zeros(tokens, d, dtype=torch.float64)
@@ -81,9 +77,7 @@ def test_moe_sums_the_chosen_experts(gated: bool, biased: bool) -> None:
             e = ids[token, choice]
             h = F.linear(t(x[token]), t(up[e]), t(biases[0][e]) if biased else None)
             h = F.silu(h[:n]) * h[n:] if gated else F.silu(h)
-            expected[token] += weights[token, choice] * F.linear(
-                h, t(down[e]), t(biases[1][e]) if biased else None
-            )
+            expected[token] += weights[token, choice] * F.linear(h, t(down[e]), t(biases[1][e]) if biased else None)
     found = OPS["moe"].reference(MoeAttrs("silu", gated), x, weights, ids, up, down, *biases)
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
 
@@ -104,9 +98,7 @@ def test_expert_linear_and_mix_experts(shared: bool, biased: bool) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
     mix = normal(tokens, k, seed=4)
     expected = torch.einsum("tcn,tc->tn", t(found), t(mix))
-    np.testing.assert_allclose(
-        OPS["mix_experts"].reference(NO_ATTRS, found, mix), expected, rtol=1e-11, atol=1e-12
-    )
+    np.testing.assert_allclose(OPS["mix_experts"].reference(NO_ATTRS, found, mix), expected, rtol=1e-11, atol=1e-12)
 
 
 def test_expert_linear_refusals() -> None:
@@ -137,12 +129,8 @@ def test_refusals() -> None:
         make_node("y", "embedding", ["%a", "%b"], [f32(SEQ), f32(2, 3)])
     ids = TensorType((SEQ, 2), DType.I32)
     with pytest.raises(OpError, match="unknown activation 'swish'"):
-        make_node(
-            "y", "moe", list("abcde"), [x, f32(SEQ, 2), ids, f32(4, 6, 8), f32(4, 8, 3)], MoeAttrs("swish")
-        )
+        make_node("y", "moe", list("abcde"), [x, f32(SEQ, 2), ids, f32(4, 6, 8), f32(4, 8, 3)], MoeAttrs("swish"))
     with pytest.raises(OpError, match="do not fit together"):
-        make_node(
-            "y", "moe", list("abcde"), [x, f32(SEQ, 2), ids, f32(4, 6, 8), f32(4, 8, 4)], MoeAttrs("silu")
-        )
+        make_node("y", "moe", list("abcde"), [x, f32(SEQ, 2), ids, f32(4, 6, 8), f32(4, 8, 4)], MoeAttrs("silu"))
     with pytest.raises(OpError, match=r"linear takes 2\.\.3 operands, found 1"):
         make_node("y", "linear", ["%x"], [x])

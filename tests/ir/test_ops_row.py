@@ -39,18 +39,14 @@ def test_layer_norm(shape: tuple[int, ...]) -> None:
     t = torch.from_numpy
     for affine in ([], [w], [w, b]):
         expected = F.layer_norm(t(x), shape[-1:], *[t(a) for a in affine], eps=1e-5)
-        np.testing.assert_allclose(
-            OPS["layer_norm"].reference(attrs, x, *affine), expected, rtol=1e-12, atol=1e-12
-        )
+        np.testing.assert_allclose(OPS["layer_norm"].reference(attrs, x, *affine), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_softmax_and_reductions(shape: tuple[int, ...]) -> None:
     x = normal(*shape) * 100
     t = torch.from_numpy(x)
-    np.testing.assert_allclose(
-        OPS["softmax"].reference(NO_ATTRS, x), F.softmax(t, -1), rtol=1e-13, atol=1e-300
-    )
+    np.testing.assert_allclose(OPS["softmax"].reference(NO_ATTRS, x), F.softmax(t, -1), rtol=1e-13, atol=1e-300)
     for name, expected in (("sum", t.sum(-1, True)), ("mean", t.mean(-1, True)), ("max", t.amax(-1, True))):
         np.testing.assert_allclose(OPS[name].reference(NO_ATTRS, x), expected, rtol=1e-12)
         node = make_node("y", name, ["%x"], [TensorType(shape, DType.F32)])

@@ -19,8 +19,7 @@ def _f32(*shape: Dim) -> TensorType:
 
 def _node(op: str, attrs: object, **operands: TensorType) -> Node:
     refs = [
-        f"${n}" if t == STATE_TYPE else f"@{n}" if len(n) == 1 and n in "wbf" else f"%{n}"
-        for n, t in operands.items()
+        f"${n}" if t == STATE_TYPE else f"@{n}" if len(n) == 1 and n in "wbf" else f"%{n}" for n, t in operands.items()
     ]
     return make_node("y", op, refs, list(operands.values()), attrs)
 

@@ -11,8 +11,9 @@ import pytest
 
 import cosyn.runtime
 from cosyn.runtime import LanguageModel
-from cosyn.verification import verify_artifact
-from tests.model.compiled import compile_folder
+from cosyn.runtime.loader import open_artifact
+from cosyn.verification import model_weights, random_prompt, verify_artifact
+from tests.model.compiled import Silent, compile_folder
 
 MODEL = Path(__file__).resolve().parents[2] / "examples/models/pydoc-llama"
 REFERENCE: dict[str, Any] = json.loads((MODEL / "reference.json").read_text())
@@ -59,8 +60,11 @@ def test_perplexity_is_hugging_face_s(fp32: LanguageModel) -> None:
 @pytest.mark.parametrize("recipe", QUALITY)
 def test_every_recipe_computes_what_its_codes_mean(recipe: str, fp32: LanguageModel, tmp_path: Path) -> None:
     compile_folder(MODEL, tmp_path / "artifact", recipe)
-    report = verify_artifact(tmp_path / "artifact")
+    artifact = open_artifact(tmp_path / "artifact")
+    manifest = json.loads((artifact.folder / "manifest.json").read_text())
+    load = model_weights(artifact, manifest, None)
+    report = verify_artifact(artifact, load, random_prompt(artifact.manifest.model, 12), Silent())
     assert report.checked > 50
-    assert report.mismatches == 0, report.first_divergence
+    assert not report.mismatches, report.first_divergence
     ours = perplexity(cosyn.runtime.load(tmp_path / "artifact"), 1024)
     assert ours < QUALITY[recipe] * perplexity(fp32, 1024)

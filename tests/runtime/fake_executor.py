@@ -81,9 +81,7 @@ class FakeExecutor:
                 array[slot, 0, state.index(layer, int(position))] = (token, position)
         logits = np.empty((len(out_rows), self.vocab_size), np.float32)
         for i, row in enumerate(out_rows):
-            seen = [
-                self._seen(state, n, int(slots[row]), int(positions[row])) for n in range(len(state.arrays))
-            ]
+            seen = [self._seen(state, n, int(slots[row]), int(positions[row])) for n in range(len(state.arrays))]
             seed = hashlib.sha256(repr(seen).encode()).digest()
             logits[i] = np.random.default_rng(list(seed)).normal(size=self.vocab_size)
         return logits

@@ -27,9 +27,7 @@ FloatArray = npt.NDArray[np.float32]
 
 
 @T.prim_func(s_tir=True)
-def append(
-    table_h: T.handle, ids_h: T.handle, at_h: T.handle, slot_h: T.handle, k_h: T.handle, v_h: T.handle
-) -> None:
+def append(table_h: T.handle, ids_h: T.handle, at_h: T.handle, slot_h: T.handle, k_h: T.handle, v_h: T.handle) -> None:
     seq, slots, capacity = T.int64(), T.int64(), T.int64()
     table = T.match_buffer(table_h, (T.int64(29), T.int64(4)), "float32")
     ids = T.match_buffer(ids_h, (seq,), "int32")
@@ -45,9 +43,7 @@ def append(
 
 
 @T.prim_func(s_tir=True)
-def read(
-    at_h: T.handle, slot_h: T.handle, rows_h: T.handle, k_h: T.handle, v_h: T.handle, sum_h: T.handle
-) -> None:
+def read(at_h: T.handle, slot_h: T.handle, rows_h: T.handle, k_h: T.handle, v_h: T.handle, sum_h: T.handle) -> None:
     seq, out, slots, capacity = T.int64(), T.int64(), T.int64(), T.int64()
     at = T.match_buffer(at_h, (seq,), "int32")
     slot = T.match_buffer(slot_h, (seq,), "int32")
@@ -61,9 +57,7 @@ def read(
             total[vo, vc] = T.float32(0)
             for j in range(at[rows[vo]] + 1):
                 total[vo, vc] = (
-                    total[vo, vc]
-                    + k[slot[rows[vo]], 0, j, vc] * T.cast(j + 1, "float32")
-                    + v[slot[rows[vo]], 0, j, vc]
+                    total[vo, vc] + k[slot[rows[vo]], 0, j, vc] * T.cast(j + 1, "float32") + v[slot[rows[vo]], 0, j, vc]
                 )
 
 
@@ -158,9 +152,7 @@ def read_json(folder: Path) -> dict[str, object]:
 def _build_library(path: Path) -> None:
     builder = relax.BlockBuilder()
     with builder.function("init_arena", [], pure=False):
-        storage = relax.op.memory.alloc_storage(
-            relax.ShapeExpr([4096]), relax.prim_value(0), "global", "uint8"
-        )
+        storage = relax.op.memory.alloc_storage(relax.ShapeExpr([4096]), relax.prim_value(0), "global", "uint8")
         builder.emit_func_output(builder.emit(storage))
     for name in ("decode", "prefill"):
         _emit_entry(builder, name)
@@ -171,16 +163,12 @@ def _build_library(path: Path) -> None:
     passes = ("LowerAllocTensor", "KillAfterLastUse", "LowerRuntimeBuiltin")
     passes += ("ComputePrimValue", "VMShapeLower", "AttachGlobalSymbol")
     lowering = tvm.ir.transform.Sequential([getattr(relax.transform, p)() for p in passes])
-    tvm.compile(module, tvm.target.Target({"kind": "llvm"}), relax_pipeline=lowering).export_library(
-        str(path)
-    )
+    tvm.compile(module, tvm.target.Target({"kind": "llvm"}), relax_pipeline=lowering).export_library(str(path))
 
 
 def _emit_entry(builder: relax.BlockBuilder, name: str) -> None:
     seq, out = tirx.Var("seq", "int64"), tirx.Var("out", "int64")
-    arena, states, weights_, logits = (
-        relax.Var(n, relax.AnyType()) for n in ("arena", "states", "weights", "logits")
-    )
+    arena, states, weights_, logits = (relax.Var(n, relax.AnyType()) for n in ("arena", "states", "weights", "logits"))
     inputs = [relax.Var(n, relax.TensorType([seq], "int32")) for n in ("ids", "positions", "slots")]
     rows = relax.Var("rows", relax.TensorType([out], "int32"))
 
@@ -194,9 +182,7 @@ def _emit_entry(builder: relax.BlockBuilder, name: str) -> None:
     with builder.function(name, [arena, *inputs, rows, states, weights_, logits], pure=False):
         k, v = item(states, 0), item(states, 1)
         total = builder.emit(
-            relax.op.memory.alloc_tensor(
-                arena, relax.prim_value(64), relax.ShapeExpr([out, WIDTH]), "float32"
-            )
+            relax.op.memory.alloc_tensor(arena, relax.prim_value(64), relax.ShapeExpr([out, WIDTH]), "float32")
         )
         launch("append", item(weights_, 0), *inputs, k, v)
         launch("read", inputs[1], inputs[2], rows, k, v, total)

@@ -19,12 +19,10 @@ def model(handmade_artifact: Path) -> LanguageModel:
 
 
 def test_decode(model: LanguageModel) -> None:
-    speed = bench.measure_decode(model, 10, 20, repeats=3, bandwidth=1e9)
+    speed = bench.measure_decode(model, 10, 20, repeats=3).against(1e9)
     assert speed.tokens_per_second.low <= speed.tokens_per_second.median <= speed.tokens_per_second.high
     assert speed.bytes_per_token == 928 + 20 * 32
-    assert speed.roofline_fraction == pytest.approx(
-        speed.bytes_per_token * speed.tokens_per_second.median / 1e9
-    )
+    assert speed.roofline_fraction == pytest.approx(speed.bytes_per_token * speed.tokens_per_second.median / 1e9)
     assert bench.measure_decode(model, 0, 4, repeats=1).roofline_fraction is None
 
 

@@ -24,9 +24,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cpp")
     for name in ("Makefile", "runner.cc"):
         shutil.copy(EXAMPLE / name, folder)
-    done = subprocess.run(
-        ["make", f"PYTHON={sys.executable}"], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["make", f"PYTHON={sys.executable}"], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr
     return folder / "runner"

@@ -16,9 +16,7 @@ X86 = "".join(
     "flags\t\t: fpu avx2 fma\n\n"
     for cpu in range(4)
 )
-ARM = (
-    "processor\t: 0\nFeatures\t: fp asimd asimddp i8mm\n\nprocessor\t: 1\nFeatures\t: fp asimd asimddp i8mm\n"
-)
+ARM = "processor\t: 0\nFeatures\t: fp asimd asimddp i8mm\n\nprocessor\t: 1\nFeatures\t: fp asimd asimddp i8mm\n"
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, text: str, cpus: set[int]) -> None:

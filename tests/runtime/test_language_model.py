@@ -21,9 +21,7 @@ from cosyn.runtime.tokenizer import Tokenizer
 CHATML = "{% for m in messages %}<{{ m.role }}>{{ m.content }}|{% endfor %}<assistant>"
 
 
-def make(
-    tmp_path: Path, *, eos: tuple[int, ...] = (), context: int | None = None, size: int = 64
-) -> LanguageModel:
+def make(tmp_path: Path, *, eos: tuple[int, ...] = (), context: int | None = None, size: int = 64) -> LanguageModel:
     library = byte_level()
     library.save(str(tmp_path / "tokenizer.json"))
     manifest = parse_manifest(Fields({**handmade.manifest(), "files": {}}, "manifest.json"), "f" * 64)
@@ -190,9 +188,7 @@ def test_other_wrong_requests_are_refused(tmp_path: Path) -> None:
 
 def test_a_loaded_artifact_has_its_tokenizer_template_and_sampling(artifact: Path) -> None:
     sentencepiece().save(str(artifact / "tokenizer.json"))
-    (artifact / "tokenizer_config.json").write_text(
-        json.dumps({"bos_token": "<s>", "chat_template": "from config"})
-    )
+    (artifact / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<s>", "chat_template": "from config"}))
     (artifact / "chat_template.jinja").write_text("{{ bos_token }}{{ messages[0].content }}")
     (artifact / "generation_config.json").write_text(json.dumps({"do_sample": True, "temperature": 0.5}))
     handmade.write_manifest(artifact, handmade.manifest())

@@ -74,9 +74,7 @@ def test_a_wrong_value_is_named(path: Sequence[str | int], wrong: object, messag
         parse(value)
 
 
-@pytest.mark.parametrize(
-    "key", ["cosyn_version", "model", "recipe", "target", "files", "arena", "entry_points"]
-)
+@pytest.mark.parametrize("key", ["cosyn_version", "model", "recipe", "target", "files", "arena", "entry_points"])
 def test_a_missing_key_is_named(key: str) -> None:
     value = {k: v for k, v in GOOD.items() if k != key}
     with pytest.raises(ArtifactError, match=rf"manifest\.json\.{key}: expected .*, found (nothing|None)"):
@@ -102,9 +100,7 @@ def test_what_is_no_artifact_is_a_wrong_request(tmp_path: Path) -> None:
         (tmp_path / "file", "a file"),
         (tmp_path / "none", "nothing"),
     ):
-        with pytest.raises(
-            ArtifactError, match=f"expected an artifact folder at .*, found {found}"
-        ) as caught:
+        with pytest.raises(ArtifactError, match=f"expected an artifact folder at .*, found {found}") as caught:
             read_manifest(path)
         assert caught.value.exit_code == 2
         assert "cosyn compile" in caught.value.hint

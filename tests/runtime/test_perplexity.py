@@ -47,9 +47,7 @@ def test_a_window_is_the_context_unless_told(model: LanguageModel) -> None:
 
 def test_documents_are_scored_alone_and_may_be_cut(model: LanguageModel) -> None:
     seen: list[int] = []
-    score = evaluate_tokens(
-        model, [IDS[:30], IDS[30:33]], window=11, first_window_only=True, progress=seen.append
-    )
+    score = evaluate_tokens(model, [IDS[:30], IDS[30:33]], window=11, first_window_only=True, progress=seen.append)
     assert score.nats == pytest.approx(nats([1, *IDS[:10]]) + nats([1, *IDS[30:33]]))
     assert seen == [10, 13]
 

@@ -90,9 +90,7 @@ def test_perplexity_of_a_few_stories(model: LanguageModel, shared_dir: Path) -> 
 
 
 @pytest.mark.slow
-def test_perplexity_of_the_whole_reference(
-    model: LanguageModel, shared_dir: Path, reference: dict[str, Any]
-) -> None:
+def test_perplexity_of_the_whole_reference(model: LanguageModel, shared_dir: Path, reference: dict[str, Any]) -> None:
     text = (shared_dir / "data/tinystories/tinystories_sample_2MiB.txt").read_text()
     score = evaluate(model, documents(text)[1:1001], first_window_only=True)
     assert score.tokens == reference["ppl"]["tokens"]

@@ -95,9 +95,7 @@ def with_header(header: bytes, data: int = 64) -> bytes:
             "an entry for 'a' that cannot be read",
         ),
         (
-            with_header(
-                json.dumps({"a": {"dtype": "F32", "shape": [99], "data_offsets": [0, 396]}}).encode()
-            ),
+            with_header(json.dumps({"a": {"dtype": "F32", "shape": [99], "data_offsets": [0, 396]}}).encode()),
             "'a' at bytes 0 to 396, where 396 bytes within the file belong",
         ),
         (

@@ -56,9 +56,7 @@ def test_weights_are_shared_with_the_file(executor: VMExecutor) -> None:
     maps = Path("/proc/self/maps").read_text().splitlines()
     inside = [m for m in maps if "weights.safetensors" in m]
     ranges = [tuple(int(x, 16) for x in m.split()[0].split("-")) for m in inside]
-    assert any(low <= table.ctypes.data < high for low, high in ranges), (
-        "a view of the mapped file, not a copy"
-    )
+    assert any(low <= table.ctypes.data < high for low, high in ranges), "a view of the mapped file, not a copy"
 
 
 def test_generation_is_greedy_and_reuses_the_cache(handmade_artifact: Path) -> None:
@@ -141,7 +139,10 @@ def test_where_the_runtime_library_comes_from(monkeypatch: pytest.MonkeyPatch, t
 def test_threads_default_to_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TVM_NUM_THREADS", "3")
     assert set_threads(None) == 3
+    monkeypatch.setattr("cosyn.runtime.tvm_library.usable_cores", lambda: 4)
     assert set_threads(2) == 2
+    with pytest.raises(RequestError, match="5 threads were asked for; expected 1 to 4"):
+        set_threads(5)
     assert os.environ["TVM_NUM_THREADS"] == "2"
     monkeypatch.setenv("TVM_NUM_THREADS", "many")
     with pytest.raises(RequestError, match="expected a number of threads, at least 1, found 'many'"):

@@ -87,9 +87,7 @@ def _operand_reader(x: te.Tensor, out_rank: int) -> Callable[..., Expr]:
 def _build(function: Callable[..., Expr]) -> StageBuilder:
     def build(stage: Stage) -> list[te.Tensor]:
         readers = [_operand_reader(x, stage.node.type.rank) for x in stage.operands]
-        return [
-            te.compute(stage.shape, lambda *i: function(*[r(*i) for r in readers]), name=stage.node.op)
-        ]
+        return [te.compute(stage.shape, lambda *i: function(*[r(*i) for r in readers]), name=stage.node.op)]
 
     return build
 

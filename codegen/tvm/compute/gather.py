@@ -27,9 +27,7 @@ def _take(stage: Stage) -> list[te.Tensor]:
 
 def _take_columns(stage: Stage) -> list[te.Tensor]:
     x, columns = stage.operands
-    return [
-        te.compute(stage.shape, lambda *i: x(*i[:-1], columns(*i).astype("int64")), name="take_columns")
-    ]
+    return [te.compute(stage.shape, lambda *i: x(*i[:-1], columns(*i).astype("int64")), name="take_columns")]
 
 
 def _matmul(stage: Stage) -> list[te.Tensor]:

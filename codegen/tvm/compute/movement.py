@@ -40,9 +40,7 @@ def _same(a: Expr, b: Expr) -> bool:
 def _reshape(stage: Stage) -> list[te.Tensor]:
     x = stage.operands[0]
     source = tuple(x.shape)
-    return [
-        te.compute(stage.shape, lambda *i: x(*reshape_index(list(i), stage.shape, source)), name="reshape")
-    ]
+    return [te.compute(stage.shape, lambda *i: x(*reshape_index(list(i), stage.shape, source)), name="reshape")]
 
 
 def _transpose(stage: Stage) -> list[te.Tensor]:

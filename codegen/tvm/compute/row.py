@@ -62,14 +62,8 @@ def _softmax(stage: Stage) -> list[te.Tensor]:
     x = stage.operands[0]
     k, j = _columns(x), _columns(x)
     top = te.compute(x.shape[:-1], lambda *i: te.max(x(*i, k), axis=k), name="row_max")
-    total = te.compute(
-        x.shape[:-1], lambda *i: te.sum(tirx.exp(x(*i, j) - top(*i)), axis=j), name="exp_sum"
-    )
-    return [
-        te.compute(
-            stage.shape, lambda *i: tirx.exp(x(*i) - top(*i[:-1])) / total(*i[:-1]), name="softmax"
-        )
-    ]
+    total = te.compute(x.shape[:-1], lambda *i: te.sum(tirx.exp(x(*i, j) - top(*i)), axis=j), name="exp_sum")
+    return [te.compute(stage.shape, lambda *i: tirx.exp(x(*i) - top(*i[:-1])) / total(*i[:-1]), name="softmax")]
 
 
 def _kept(stage: Stage, reduced: te.Tensor) -> list[te.Tensor]:

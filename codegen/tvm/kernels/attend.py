@@ -91,18 +91,14 @@ def _attend_one(args: AttendArgs, token: Expr, head: Expr) -> None:
         with T.serial(i64(0), i64(state.v_dim)) as i:
             T.buffer_store(acc, acc[i] * shrink + portion * cache.v[(*row, i)].astype("float32"), [i])
 
-    for_ranges(
-        attrs, position, position, lambda begin, end, _: _for_visible(args, head, position, begin, end, read)
-    )
+    for_ranges(attrs, position, position, lambda begin, end, _: _for_visible(args, head, position, begin, end, read))
     # A token that saw nothing has total 0 and gets zeros.
     inverse = T.bind(tirx.Select(total[0] > 0, f32(1) / tirx.Select(total[0] > 0, total[0], f32(1)), f32(0)))
     with T.serial(i64(0), i64(state.v_dim)) as i:
         T.buffer_store(args.out, acc[i] * inverse, [token, head, i])
 
 
-def for_ranges(
-    attrs: AttentionAttrs, first: Expr, last: Expr, emit: Callable[[Expr, Expr, Expr | None], None]
-) -> None:
+def for_ranges(attrs: AttentionAttrs, first: Expr, last: Expr, emit: Callable[[Expr, Expr, Expr | None], None]) -> None:
     """Emit, once, code that runs for each half-open range of positions that tokens `first` … `last` see.
 
     `emit(begin, end, window)` is given the sinks and then the window, where the attributes have them. Within

@@ -165,9 +165,7 @@ class SingleToken:
         """The score vector with softcap and ALiBi applied."""
         attrs, lanes = self.args.attrs, self.k_lanes
         if attrs.softcap is not None:
-            score = tanh(T.bind(score * splat(f32(1 / attrs.softcap), lanes)), lanes) * splat(
-                f32(attrs.softcap), lanes
-            )
+            score = tanh(T.bind(score * splat(f32(1 / attrs.softcap), lanes)), lanes) * splat(f32(attrs.softcap), lanes)
         if self.args.slopes is not None:
             slope = T.bind(self.args.slopes[self.kv_head * i64(self.args.group) + g])
             away = away.astype("int32")

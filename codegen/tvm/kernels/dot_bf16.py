@@ -120,9 +120,7 @@ def _word_dot(sums: Expr, words: Expr, x: Any, bits: int) -> Expr:
     chains = [sums, tirx.Broadcast(tirx.const(0.0, "float32"), _LANES)]
     for j in range(half):
         shifted = tirx.reinterpret("uint16x32", words) >> tirx.Broadcast(tirx.const(bits * j, "uint16"), 32)
-        codes = tirx.call_llvm_pure_intrin(
-            "uint16x32", "llvm.x86.avx512.permvar.hi.512", _code_table(bits), shifted
-        )
+        codes = tirx.call_llvm_pure_intrin("uint16x32", "llvm.x86.avx512.permvar.hi.512", _code_table(bits), shifted)
         for part in (0, 1):
             pair = tirx.Broadcast(x[i64(part * half + j)], _LANES)
             chains[part] = tirx.call_pure_extern(

@@ -165,12 +165,10 @@ def _grouped(x: te.Tensor, weight: PackedWeight, tile: int) -> te.Tensor:
             exact = part(s, g, n) - zero * sum_x
             return scale * exact.astype("float32")
         # part holds Σ x · (1 + code / 2^bits).
-        unit = f32(2.0 ** weight.bits)
+        unit = f32(2.0**weight.bits)
         return scale * (part(s, g, n) * unit - sum_x * (zero + unit))
 
-    return te.compute(
-        (padded, i64(layout.padded_n)), lambda s, n: te.sum(scaled(s, n), axis=g), name="linear_acc"
-    )
+    return te.compute((padded, i64(layout.padded_n)), lambda s, n: te.sum(scaled(s, n), axis=g), name="linear_acc")
 
 
 def _split(x: te.Tensor, weight: PackedWeight) -> te.Tensor:
@@ -200,9 +198,7 @@ def _split(x: te.Tensor, weight: PackedWeight) -> te.Tensor:
         shift = weight.zero((), n, g, "float32") - f32(float(1 << (bits - 1)))
         return scale * (part(s, g, n) - shift * sums(s, g))
 
-    return te.compute(
-        (x.shape[0], i64(layout.padded_n)), lambda s, n: te.sum(scaled(s, n), axis=g), name="linear_acc"
-    )
+    return te.compute((x.shape[0], i64(layout.padded_n)), lambda s, n: te.sum(scaled(s, n), axis=g), name="linear_acc")
 
 
 def _group_sums(x: te.Tensor, size: int, dtype: str) -> te.Tensor:

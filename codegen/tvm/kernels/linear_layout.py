@@ -137,10 +137,7 @@ class PackedLayout:
             if self.dtype is DType.BF16:
                 return (Piece("words", "int32", (*lead, -(-self.k // 2), self.block)),)
             return (Piece("values", self.dtype.numpy.name, (*lead, self.k, self.block)),)
-        pieces = [
-            Piece(f"codes{p.bits}", "int32", (*lead, -(-self.k // p.per_word), self.block))
-            for p in self.planes
-        ]
+        pieces = [Piece(f"codes{p.bits}", "int32", (*lead, -(-self.k // p.per_word), self.block)) for p in self.planes]
         scale = "uint16" if self.format.scale_dtype is DType.BF16 else self.format.scale_dtype.numpy.name
         pieces.append(Piece("scales", scale, (*lead, self.groups, self.block)))
         if not self.format.symmetric:

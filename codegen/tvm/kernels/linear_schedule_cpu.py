@@ -60,9 +60,7 @@ def schedule_linear(schedule: s_tir.Schedule, layout: PackedLayout, seq: int | N
     decompose = [(acc, words[0])]
     intrinsic = _intrinsic(stages, layout, target) if lanes == _DOT_LANES else ""
     if "linear_part" in stages:
-        part, dot, word = _schedule_part(
-            schedule, stages["linear_part"], reduction, layout, lanes, bool(intrinsic)
-        )
+        part, dot, word = _schedule_part(schedule, stages["linear_part"], reduction, layout, lanes, bool(intrinsic))
         decompose.append((part, word))
     if "linear_split" in stages:
         _schedule_split(schedule, stages["linear_split"])

@@ -91,9 +91,7 @@ def _pack_float(layout: PackedLayout, out: dict[str, Array], rows: Array) -> Non
     out["words"][:, :count] = np.ascontiguousarray(values).view(np.int32).T
 
 
-def _pack_codes(
-    layout: PackedLayout, out: dict[str, Array], weight: QuantizedWeight, index: tuple[Any, ...]
-) -> None:
+def _pack_codes(layout: PackedLayout, out: dict[str, Array], weight: QuantizedWeight, index: tuple[Any, ...]) -> None:
     codes = weight.codes[index]
     count = len(codes)
     if codes.dtype == np.int8:
