@@ -68,7 +68,7 @@ def command(
 
         def measure_reads() -> None:
             if isinstance(executor, VMExecutor) and on_cpu:
-                reads.append(read_bandwidth(executor))
+                reads.append(read_bandwidth(executor, artifact / "weights.safetensors"))
 
         progress.step(1, total, "read bandwidth")
         measure_reads()
