@@ -194,7 +194,7 @@ class LanguageModel:
 
     def _tokenizer(self) -> Tokenizer:
         if self.tokenizer is None:
-            hint = "compile a folder with a tokenizer.json, or give token ids from Python: model.generate([1, 2, 3])"
+            hint = "compile a folder with a tokenizer.json, or give token ids: --prompt-ids 1,2,3"
             raise RequestError("this artifact has no tokenizer", hint)
         return self.tokenizer
 

@@ -35,6 +35,12 @@ def command(
         Path | None,
         typer.Option("--prompt-file", metavar="FILE", help="The prompt, from a file; - is stdin."),
     ] = None,
+    prompt_ids: Annotated[
+        str | None,
+        typer.Option(
+            "--prompt-ids", metavar="IDS", help="The prompt as token ids, such as 1,403,407: needs no tokenizer."
+        ),
+    ] = None,
     chat: Annotated[
         bool, typer.Option("--chat", help="Use the chat template; without a prompt: talk, line by line.")
     ] = False,
@@ -76,10 +82,12 @@ def command(
 ) -> None:
     """Run an artifact: stream the text that the model writes after a prompt, or talk to it."""
     console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
+    if prompt_ids is not None and (chat or prompt is not None or prompt_file is not None):
+        raise CommandError("--prompt-ids beside another prompt", "token ids are the whole prompt: give them alone")
     text = _read_prompt(prompt, prompt_file)
-    if text is None and not chat:
-        raise CommandError("no prompt", "give --prompt TEXT, --prompt-file FILE, or --chat to talk")
-    if text is None and as_json:
+    if text is None and not chat and prompt_ids is None:
+        raise CommandError("no prompt", "give --prompt TEXT, --prompt-file FILE, --prompt-ids IDS, or --chat to talk")
+    if text is None and prompt_ids is None and as_json:
         raise CommandError("--json answers once, it does not talk", "give --prompt TEXT beside --chat")
     if system is not None and not chat:
         raise CommandError("--system without --chat", "a system message is part of a conversation")
@@ -93,7 +101,9 @@ def command(
     )  # fmt: skip
     console.detail(f"sampling: {sampling}")
     writer = _Writer(console, model, sampling, max_new_tokens, tuple(stop or ()), ignore_eos)
-    if text is None:
+    if prompt_ids is not None:
+        writer.answer(_read_ids(prompt_ids, model.manifest.model.vocab_size))
+    elif text is None:
         _talk(writer, system)
     elif chat:
         messages: list[Message] = [*_opening(system), {"role": "user", "content": text}]
@@ -114,6 +124,16 @@ def _read_prompt(prompt: str | None, prompt_file: Path | None) -> str | None:
     except UnicodeDecodeError as error:
         message = f"{prompt_file} is not UTF-8 text: {error.reason} at byte {error.start}"
         raise CommandError(message, "convert it to UTF-8") from error
+
+
+def _read_ids(text: str, vocab_size: int) -> list[int]:
+    words = text.replace(",", " ").split()
+    wrong = [w for w in words if not w.isdecimal() or int(w) >= vocab_size]
+    if wrong or not words:
+        found = f"found {wrong[0]!r}" if wrong else "found none"
+        hint = "separate them with commas, as in --prompt-ids 1,2,3"
+        raise CommandError(f"--prompt-ids: expected token ids from 0 to {vocab_size - 1}, {found}", hint)
+    return [int(w) for w in words]
 
 
 class _Given(TypedDict):
@@ -161,6 +181,8 @@ class _Writer:
             if not self.console.as_json:
                 write_stream(piece)
         result = stream.result
+        if self.model.tokenizer is None and not self.console.as_json:
+            write_stream(" ".join(str(t) for t in result.token_ids))
         self.console.result(_data(result), [""])
         self.console.log(_speed(result))
         return result.text

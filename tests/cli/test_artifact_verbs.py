@@ -165,3 +165,22 @@ def test_eval_refuses_bytes_that_are_no_text(cosyn, artifact, tmp_path) -> None:
     done = cosyn("eval", artifact, "--text", tmp_path / "bytes")
     assert done.code == 2
     assert "is not UTF-8 text" in done.err
+
+
+def test_token_ids_as_the_prompt(cosyn, artifact) -> None:
+    ids = ",".join(str(t) for t in CASE["prompt_ids"])
+    found = cosyn("run", artifact, "--prompt-ids", ids, "-n", "64", "--temperature", "0", "--json").object
+    assert found["output_ids"] == CASE["output_ids"]
+
+
+@pytest.mark.parametrize("ids", ["", "1,x", "1,-2", "1,1024"])
+def test_wrong_token_ids(cosyn, artifact, ids: str) -> None:
+    done = cosyn("run", artifact, "--prompt-ids", ids)
+    assert done.code == 2
+    assert "expected token ids from 0 to 1023" in done.err
+
+
+def test_token_ids_beside_a_prompt(cosyn, artifact) -> None:
+    done = cosyn("run", artifact, "--prompt-ids", "1", "--prompt", "x")
+    assert done.code == 2
+    assert "--prompt-ids beside another prompt" in done.err

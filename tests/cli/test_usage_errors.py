@@ -18,7 +18,7 @@ import pytest
          "did you mean 'cuda:h200'?"),
         (["targets", "gpu9"], "unknown target 'gpu9'; targets: cpu, cuda_a100", ""),
         (["compile", "x", "--sinks", "4"], "--sinks without --window", "sinks are what a window keeps"),
-        (["run", "out"], "no prompt", "give --prompt TEXT, --prompt-file FILE, or --chat"),
+        (["run", "out"], "no prompt", "give --prompt TEXT, --prompt-file FILE, --prompt-ids IDS, or --chat"),
         (["run", "out", "--chat", "--json"], "--json answers once", "give --prompt TEXT"),
         (["run", "out", "--prompt", "x", "--system", "y"], "--system without --chat", "a conversation"),
         (["run", "out", "--prompt", "x", "--top-p", "1.5"], "invalid value for '--top-p'", "--help"),
