@@ -120,7 +120,9 @@ def test_missing_and_extra_tensors_are_listed_together(folder: Path) -> None:
 
 def test_tensors_that_the_model_computes_are_no_extras(folder: Path) -> None:
     rewritten(folder, {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)})
-    import_model(folder)
+    computed = import_model(folder).weights.load("rope.inv_freq")
+    assert computed[0] == 1
+    assert (computed[1:] < 1).all(), "the checkpoint's ones took the place of the model's own frequencies"
 
 
 def test_wrong_dtype(folder: Path) -> None:
