@@ -1,0 +1,1 @@
+"""The accelerator: its configuration, instruction set, arithmetic, cycle simulator and closed-form model."""
