@@ -70,9 +70,10 @@ class WeightPacker:
         if not packed:
             return {"": _as_stored(values, _spec(self.program.graph, self._layouts, Argument(ref)))}
         layout = self._layouts[ref]
-        if layout.format is None:
+        declared = self.program.graph.types[ref].format
+        if declared is None:
             return pack(layout, values)
-        return pack(layout, quantize_rtn(values, layout.format))
+        return pack(layout, quantize_rtn(values, declared).expanded())
 
 
 def _spec(graph: Graph, layouts: dict[str, PackedLayout], argument: Argument) -> TensorSpec:

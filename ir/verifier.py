@@ -182,7 +182,7 @@ def _formats(graph: Graph) -> Iterator[tuple[str, str]]:
             yield ref, f"found {type_}"
         elif type_.rank < 2 or not isinstance(type_.shape[-1], int):
             yield ref, f"a format needs a matrix, found {type_}"
-        elif type_.shape[-1] % (type_.format.group_size or 1):
+        elif not type_.format.integer_scales and type_.shape[-1] % (type_.format.group_size or 1):
             yield ref, f"groups of {type_.format.group_size} do not divide {type_.shape[-1]} columns"
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from cosyn.ir.dtype import DType
 from cosyn.ir.errors import RequestError
-from cosyn.ir.weight_format import WeightFormat
+from cosyn.ir.weight_format import BLOCK, KEPT, WeightFormat
 
 Storage = WeightFormat | DType
 """How a weight is stored: quantized in a format, or as floats."""
@@ -57,14 +57,15 @@ class Recipe:
     def storage(self, names: Iterable[str], columns: int) -> Storage:
         """How a matrix made from the weights `names`, with rows of `columns`, is stored.
 
-        A group size that does not divide the row is replaced by `fitting_group`. RecipeError where rules ask
-        for different storage of weights that are parts of one matrix.
+        A group size that does not divide the row is replaced by `fitting_group`, except with integer scales, whose
+        last group may be shorter. RecipeError where rules ask for different storage of weights that are parts of
+        one matrix.
         """
         found = {self._rule(name) for name in names}
         if len(found) > 1:
             raise RecipeError(f"recipe {self.name}: {sorted(names)} form one matrix but have different storage")
         storage = found.pop() if found else self.weights
-        if isinstance(storage, DType):
+        if isinstance(storage, DType) or storage.integer_scales:
             return storage
         return replace(storage, group_size=fitting_group(columns, storage.group_size))
 
@@ -115,9 +116,20 @@ RECIPES: Mapping[str, Recipe] = {
         ),
         _recipe("w4a16_g32", "4-bit weights, one scale per 32; float activations", "i4g32:f16", "f16"),
         _recipe("w4a16_g128", "4-bit weights, one scale per 128; float activations", "i4g128:f16", "f16"),
+        *(
+            _recipe(
+                f"w{bits}a8_g{group}",
+                f"{bits}-bit weights, one integer scale per {group} and one scale per row; 8-bit activations and cache",
+                f"i{bits}g{group}u8:f32", "f16", activations="i8", kv=DType.I8,
+            )
+            for bits, group in ((4, 32), (4, 128), (3, 128), (2, 32))
+        ),
     )
 }  # fmt: skip
-"""Recipes by name. Each also takes a suffix for the KV cache: `_kv8`, `_kv16` or `_kv32`."""
+"""Recipes by name. Those with 8-bit activations also take a suffix for N:16 sparsity (`_8of16`, `_4of16`, `_2of16`),
+and each one for the KV cache: `_kv8`, `_kv16` or `_kv32`."""
+
+_KEPT = {f"{n}of{BLOCK}": n for n in KEPT}
 
 
 def load_recipe(text: str) -> Recipe:
@@ -127,9 +139,31 @@ def load_recipe(text: str) -> Recipe:
     if text in RECIPES:
         return RECIPES[text]
     base, _, suffix = text.rpartition("_")
-    if base in RECIPES and suffix in _KV:
-        return replace(RECIPES[base], name=text, kv=_KV[suffix])
+    if suffix in _KV and (recipe := _sparse(base)) is not None:
+        return replace(recipe, name=text, kv=_KV[suffix])
+    if (recipe := _sparse(text)) is not None:
+        return recipe
     raise RecipeError(_unknown("recipe", text, [*RECIPES, *(f"{r}_{kv}" for r in RECIPES for kv in _KV)], RECIPES))
+
+
+def _sparse(text: str) -> Recipe | None:
+    """The recipe that `text` names, with or without a suffix for sparsity; RecipeError where it cannot be sparse."""
+    base, _, suffix = text.rpartition("_")
+    if text in RECIPES or base not in RECIPES or suffix not in _KEPT:
+        return RECIPES.get(text)
+    recipe, kept = RECIPES[base], _KEPT[suffix]
+    try:
+        if isinstance(recipe.weights, DType):
+            raise ValueError(f"its weights are {recipe.weights.value}")
+        weights = replace(recipe.weights, kept=kept)
+    except ValueError as error:
+        able = ", ".join(name for name, r in RECIPES.items() if r.activations == "i8" and "w3" not in name)
+        raise RecipeError(
+            f"recipe {text}: {base} has no N:{BLOCK} sparse form ({error}); these have: {able}"
+        ) from error
+    return replace(
+        recipe, name=text, description=f"{recipe.description}; {kept} of {BLOCK} weights kept", weights=weights
+    )
 
 
 def read_recipe(path: Path) -> Recipe:

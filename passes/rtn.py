@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from cosyn.ir.types import TensorType
 from cosyn.ir.weight_format import QuantizedWeight, WeightFormat
+from cosyn.passes.progressive import quantize_progressive
+from cosyn.passes.prune import prune
 
 Array = npt.NDArray[Any]
 
@@ -22,8 +24,13 @@ def quantize_rtn(array: Array, fmt: WeightFormat) -> QuantizedWeight:
     Symmetric: the scale maps the element of largest magnitude to the end of the code range that has its sign,
     or the largest magnitude to the positive end, whichever leaves the smaller squared error. Asymmetric:
     scale and zero point span the group's range, zero included. Scales are rounded to `fmt.scale_dtype` first,
-    so the rounding of codes makes up for it. Raises ValueError where the group does not divide the columns.
+    so the rounding of codes makes up for it. Integer scales: see `progressive.py`. A sparse format drops weights
+    first. Raises ValueError where the group does not divide the columns and has to.
     """
+    if fmt.kept:
+        array = prune(array, fmt.kept)
+    if fmt.integer_scales:
+        return quantize_progressive(array, fmt)
     *lead, columns = array.shape
     size = fmt.group(columns)
     groups = array.reshape(-1, size)

@@ -70,12 +70,33 @@ def test_dimensions_round_trip(dim: sympy.Expr) -> None:
     assert parse(print_graph(graph)) == graph
 
 
-@pytest.mark.parametrize("text", ["i4g32:f16", "u4g128:f16", "i8row:f32", "u2g4:bf16"])
+@pytest.mark.parametrize(
+    "text",
+    ["i4g32:f16", "u4g128:f16", "i8row:f32", "u2g4:bf16", "i3g128u8:f32", "i8row.8of16:f32", "i4g32u8.2of16:f32"],
+)
 def test_formats_round_trip(text: str) -> None:
     assert str(WeightFormat.parse(text)) == text
     weight = Weight("w", TensorType((8, 128), DType.F32, WeightFormat.parse(text)), "key")
     graph = Graph("g", {}, (), (weight,), (), ("@w",))
     assert parse(print_graph(graph)) == graph
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("q4", "found 'q4'"),
+        ("i4g32.8of12:f32", "found 'i4g32.8of12:f32'"),
+        ("i8row.5of16:f32", "of 16 columns 8, 4, 2 may be kept, found 5"),
+        ("u4g32u8:f32", "integer scales need groups of signed codes below 8 bits, found u4g32u8:f32"),
+        ("i4rowu8:f32", "integer scales need groups"),
+        ("i4g32.8of16:f16", "sparse weights are signed, in whole rows or groups with integer scales"),
+        ("i3g32u8.8of16:f32", "codes of 3 bits have no sparse form"),
+        ("i9row:f32", "weight bits must lie in 2..8, found 9"),
+    ],
+)
+def test_formats_that_do_not_exist(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        WeightFormat.parse(text)
 
 
 def test_states_round_trip() -> None:

@@ -22,6 +22,7 @@ WINDOW = 511
 # Perplexity over that of float32: what rounding to nearest may cost this model.
 QUALITY = {
     "bf16": 1.002, "fp16": 1.001, "w8a16_g128": 1.003, "w8a8": 1.01, "w4a16_g32": 1.12, "w4a16_g128_kv8": 1.2,
+    "w4a8_g32": 1.03,
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from cosyn.ir.parser import parse
 from cosyn.ir.verifier import check
 from cosyn.ir.weight_format import WeightFormat
 from cosyn.passes.quantize import Quantize
-from cosyn.passes.recipe import RECIPES, Rule
+from cosyn.passes.recipe import RECIPES, Rule, load_recipe
 from cosyn.passes.rtn import decode_rtn
 from tests.passes.graphs import llama, llama_inputs, random_weights
 
@@ -96,6 +96,18 @@ return %y
     assert "weight @down : bf16[4, 32, 8] as i8row:f32" in text
 
 
+def test_integer_groups_need_not_divide_the_row() -> None:
+    text = """\
+weight @w : f32[8, 44] from "w"
+%y = linear(%x, @w) : f32[seq, 8]
+return %y
+"""
+    linear = check(parse(HEAD.replace("seq, 32", "seq, 44") + text))
+    graph = check(Quantize(load_recipe("w4a8_g32_8of16")).run(linear))
+    assert 'weight @w : f32[8, 44] as i4g32u8.8of16:f32 from "w"' in str(graph)
+    assert parse(str(graph)) == graph
+
+
 def test_rules_choose_per_tensor() -> None:
     recipe = replace(RECIPES["w4a16_g32"], rules=(Rule("o", WeightFormat(8, 16)), Rule("embed", DType.F16)))
     types = check(Quantize(recipe).run(llama())).types
@@ -117,7 +129,7 @@ return %y
 
 @pytest.mark.parametrize(
     ("recipe", "error"),
-    [("fp32", 1e-12), ("bf16", 1e-12), ("fp16", 5e-3), ("w8a16_g128", 0.03), ("w8a8", 0.05)],
+    [("fp32", 1e-12), ("bf16", 1e-12), ("fp16", 5e-3), ("w8a16_g128", 0.03), ("w8a8", 0.05), ("w4a8_g32", 0.4)],
 )
 def test_the_numbers_stay_close(recipe: str, error: float) -> None:
     graph = llama()

@@ -13,10 +13,11 @@ from cosyn.passes.recipe import RECIPES, Recipe, RecipeError, Rule, fitting_grou
 
 
 def test_the_first_set() -> None:
-    assert list(RECIPES) == ["fp32", "bf16", "fp16", "w8a16_g128", "w8a8", "w4a16_g32", "w4a16_g128"]
+    first = ["fp32", "bf16", "fp16", "w8a16_g128", "w8a8", "w4a16_g32", "w4a16_g128"]
+    assert list(RECIPES) == [*first, "w4a8_g32", "w4a8_g128", "w3a8_g128", "w2a8_g32"]
     assert RECIPES["w4a16_g32"].weights == WeightFormat(4, 32)
     assert RECIPES["w8a8"].activations == "i8"
-    assert [r.kv for r in RECIPES.values()] == [DType.F32, *[DType.F16] * 6]
+    assert [RECIPES[name].kv for name in first] == [DType.F32, *[DType.F16] * 6]
 
 
 @pytest.mark.parametrize(("name", "kv"), [("fp32_kv16", DType.F16), ("w8a8_kv8", DType.I8), ("bf16_kv32", DType.F32)])
@@ -28,7 +29,14 @@ def test_a_suffix_chooses_the_cache(name: str, kv: DType) -> None:
 
 @pytest.mark.parametrize(
     ("name", "bits"),
-    [("fp32", 32), ("fp16", 16), ("w8a16_g128", 8.125), ("w4a16_g32", 4.5), ("w4a16_g128", 4.125)],
+    [
+        ("fp32", 32),
+        ("fp16", 16),
+        ("w8a16_g128", 8.125),
+        ("w4a16_g32", 4.5),
+        ("w4a16_g128", 4.125),
+        ("w4a8_g128", 4.0703125),
+    ],
 )
 def test_bits_per_weight_count_the_scales(name: str, bits: float) -> None:
     assert RECIPES[name].bits_per_weight == bits
@@ -128,3 +136,38 @@ def test_wrong_files_are_explained(tmp_path: Path, text: str, message: str) -> N
         load_recipe(written(tmp_path, text))
     assert message in str(caught.value)
     assert "mine.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("w4a8_g32", "i4g32u8:f32"),
+        ("w4a8_g128", "i4g128u8:f32"),
+        ("w3a8_g128", "i3g128u8:f32"),
+        ("w2a8_g32", "i2g32u8:f32"),
+        ("w8a8_8of16", "i8row.8of16:f32"),
+        ("w4a8_g32_4of16", "i4g32u8.4of16:f32"),
+        ("w2a8_g32_2of16_kv16", "i2g32u8.2of16:f32"),
+    ],
+)
+def test_recipes_of_the_accelerator(name: str, text: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.activations == "i8"
+    assert str(recipe.weights) == text
+    # Groups need not divide the row: the last one may be shorter.
+    assert recipe.storage(["a"], 172) == WeightFormat.parse(text)
+
+
+def test_suffixes_come_together() -> None:
+    recipe = load_recipe("w8a8_8of16_kv8")
+    assert (recipe.weights, recipe.kv) == (WeightFormat.parse("i8row.8of16:f32"), DType.I8)
+    assert RECIPES["w4a8_g32"].kv is DType.I8
+
+
+@pytest.mark.parametrize("name", ["fp16_8of16", "w4a16_g32_8of16", "w3a8_g128_4of16"])
+def test_recipes_that_cannot_be_sparse(name: str) -> None:
+    with pytest.raises(
+        RecipeError, match=r"has no N:16 sparse form .*; these have: w8a8, w4a8_g32, w4a8_g128, w2a8_g32"
+    ):
+        load_recipe(name)

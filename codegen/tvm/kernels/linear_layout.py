@@ -168,7 +168,7 @@ def layout_for(
 
     One layout serves every instruction set so far, so `target_features` changes nothing yet. Raises
     LayoutError for a type that is not `[n, k]` or `[experts, n, k]` of f32, f16 or bf16, and for int8
-    activations without a format.
+    activations without a format. Formats of the accelerator are laid out as their expanded form.
     """
     del target_features
     if weight.rank not in (2, 3) or not all(isinstance(d, int) and d > 0 for d in weight.shape):
@@ -182,4 +182,5 @@ def layout_for(
     *lead, n, k = (int(d) for d in weight.shape)
     # The widest block that pads no more rows than narrower ones do.
     block = min(_BLOCKS, key=lambda b: (-(-n // b) * b, -b))
-    return PackedLayout(n, k, block, weight.dtype, weight.format, activation, lead[0] if lead else 0)
+    stored = weight.format.expanded if weight.format else None
+    return PackedLayout(n, k, block, weight.dtype, stored, activation, lead[0] if lead else 0)
