@@ -1,0 +1,72 @@
+"""Weights that are drawn in their stored form, and caches that are given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cosyn.accelerator_model.errors import ModelError
+from cosyn.accelerator_model.presets import load_config
+from cosyn.accelerator_model.reference import CacheContent, RandomWeights, ReferenceModel
+from cosyn.codegen.fpga.random_model import LLAMA2_7B, RandomModel, place_model
+
+SHAPE = {
+    **LLAMA2_7B, "num_hidden_layers": 1, "hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "vocab_size": 128,
+}  # fmt: skip
+HEAD = "@lm_head.weight"
+
+
+def model(recipe: str) -> RandomModel:
+    return place_model(SHAPE, load_config("tiny"), recipe, 32, seed=1)
+
+
+def weights(found: RandomModel, seed: int = 1) -> RandomWeights:
+    return RandomWeights(found.layout.plan.graph, found.load, seed)
+
+
+@pytest.mark.parametrize("recipe", ["w8a8", "w4a8_g32", "w3a8_g128", "w2a8_g32"])
+def test_products_fit_int8_and_fill_it(recipe: str) -> None:
+    found = model(recipe)
+    stored = weights(found).stored(HEAD)
+    assert stored.codes.min() == stored.format.low
+    assert stored.codes.max() == stored.format.high
+    codes, scales = weights(found).matrix(HEAD)
+    expected = stored.codes.astype(np.int32)
+    if stored.integers is not None:
+        expected = expected * np.repeat(stored.integers, stored.format.group_size, 1)[:, : expected.shape[1]]
+    assert np.array_equal(codes, expected)
+    rows = codes * scales[:, None]
+    assert 0.3 < np.sqrt((rows**2).sum(1).mean()) < 3, "rows of unit variance stay so"
+
+
+def test_the_same_seed_and_name_give_the_same_matrix() -> None:
+    found = model("w4a8_g32")
+    first, again = weights(found).matrix(HEAD), weights(found).matrix(HEAD)
+    other = weights(found, seed=2).matrix(HEAD)
+    assert np.array_equal(first.codes, again.codes)
+    assert np.array_equal(first.scales, again.scales)
+    assert not np.array_equal(first.codes, other.codes)
+
+
+def test_floats_and_sparse_weights_are_refused() -> None:
+    found = model("w4a8_g32_8of16")
+    with pytest.raises(ModelError, match=r"lm_head.weight: expected a matrix .* without N:16 sparsity"):
+        weights(found).stored(HEAD)
+    with pytest.raises(ModelError, match="expected a matrix of signed codes"):
+        weights(found).stored("@model.norm.weight")
+
+
+def test_a_given_cache_continues_the_sequence() -> None:
+    """The logits are those of a model that went through the sequence itself."""
+    found = model("w8a8")
+    graph = found.layout.plan.graph
+    whole = ReferenceModel(graph, weights(found), 4)
+    whole.step([3, 1, 4, 1, 5])
+    (cache,) = whole._caches.values()
+    parts = (cache.key_codes, cache.key_scales, cache.value_codes, cache.value_scales)
+    content = CacheContent(*(part[:, : cache.length] for part in parts))
+    resumed = ReferenceModel(graph, weights(found), 4)
+    resumed.resume({graph.states[0].name: content})
+    assert resumed.position == 5
+    assert np.array_equal(resumed.step([9, 2]), whole.step([9, 2]))
