@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,11 +13,13 @@ import numpy.typing as npt
 from cosyn.codegen.artifact import check_scratch_room, copy_tokenizer, staged_folder, write_manifest
 from cosyn.codegen.artifact_readme import artifact_readme
 from cosyn.codegen.block_mask import KEY, LoadedMask, read_block_mask
-from cosyn.codegen.manifest import program_json, program_manifest
+from cosyn.codegen.fpga.compile_model import accelerator_config, write_accelerator
+from cosyn.codegen.manifest import FORMAT, program_json, program_manifest
 from cosyn.codegen.pack_weights import WeightPacker
 from cosyn.codegen.tvm.backends import backend_for
 from cosyn.codegen.tvm.build_program import BuiltProgram, build_program
 from cosyn.codegen.tvm.relax_module import build_module
+from cosyn.ir.dtype import DType
 from cosyn.ir.frontend import ImportedModel, import_model
 from cosyn.ir.graph import Graph
 from cosyn.ir.interpreter import ConstantEvaluator
@@ -109,6 +112,8 @@ def lower_model(request: CompileRequest, progress: Progress) -> LoweredModel:
 
 def compile_model(request: CompileRequest, progress: Progress) -> CompileResult:
     """Compile `request.model` into the folder `request.output`; nothing is left there if it fails."""
+    if request.target.kind == "fpga":
+        return _compile_for_accelerator(request, progress)
     backend = backend_for(request.target)
     check_scratch_room()
     lowered = lower_model(request, progress)
@@ -132,6 +137,31 @@ def compile_model(request: CompileRequest, progress: Progress) -> CompileResult:
     return CompileResult(request.output, manifest)
 
 
+def _compile_for_accelerator(request: CompileRequest, progress: Progress) -> CompileResult:
+    """The same graph as programs and memory images for the accelerator; its cache is INT8 whatever the recipe says."""
+    # Before the import, which takes seconds: a mistyped name should not wait for that.
+    config = accelerator_config(request.target.name)
+    request = replace(request, recipe=replace(request.recipe, kv=DType.I8))
+    lowered = lower_model(request, progress)
+    if request.stop_after is not None:
+        return CompileResult(None)
+    with staged_folder(request.output) as folder:
+        part = write_accelerator(
+            folder, config, lowered.graph, lowered.load, lowered.max_seq, lowered.chunk, progress, 3, _STEPS
+        )
+        copy_tokenizer(lowered.imported.folder, folder)
+        (folder / "graph.ir").write_text(print_graph(lowered.graph), encoding="utf-8")
+        manifest: dict[str, object] = {
+            "format": FORMAT,
+            "cosyn_version": version("cosyn"),
+            **part,
+            **_origin(request, lowered, lowered.graph.outputs[0], {"device": "fpga"}),
+        }
+        write_manifest(folder, manifest)
+        progress.step(_STEPS, _STEPS, "move it into place")
+    return CompileResult(request.output, manifest)
+
+
 def _write_weights(lowered: LoweredModel, built: BuiltProgram, folder: Path) -> WeightPacker:
     evaluator = ConstantEvaluator(lowered.graph, lowered.load)
     packer = WeightPacker(built.program, built.layouts, evaluator)
@@ -146,14 +176,23 @@ def _manifest(
     packer: WeightPacker,
     target: dict[str, object],
 ) -> dict[str, object]:
-    imported = lowered.imported
     return {
         **program_manifest(built.program, packer.specs),
+        **_origin(request, lowered, built.program.output, target),
+    }
+
+
+def _origin(
+    request: CompileRequest, lowered: LoweredModel, output: str, target: dict[str, object]
+) -> dict[str, object]:
+    """What the artifact was made from, and for."""
+    imported = lowered.imported
+    return {
         "model": {
             "name": imported.name,
             "architecture": imported.architecture,
             "source": request.model,
-            "vocab_size": int(lowered.graph.types[built.program.output].shape[-1]),
+            "vocab_size": int(lowered.graph.types[output].shape[-1]),
             "n_layers": len(lowered.graph.states),
             "hidden_size": imported.hidden_size,
             "max_seq": lowered.max_seq,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cosyn.accelerator_target import resolve_target
 from cosyn.console import Console
 from cosyn.runtime import LanguageModel, load
-from cosyn.targets import Target, load_target
+from cosyn.targets import Target
 
 if TYPE_CHECKING:
     from cosyn.passes.recipe import Recipe
@@ -40,7 +41,7 @@ def compile(
         recipe = own_recipe(str(model))[0]
     request = CompileRequest(
         model=str(model),
-        target=load_target(target) if isinstance(target, str) else target,
+        target=resolve_target(target) if isinstance(target, str) else target,
         recipe=load_recipe(recipe) if isinstance(recipe, str) else recipe,
         output=Path(output),
         max_seq=max_seq,

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from cosyn import __version__
-from cosyn.commands import bench, compile, doctor, eval, inspect, recipes, run, targets, verify
+from cosyn.commands import bench, compile, doctor, estimate, eval, inspect, recipes, run, targets, verify
 from cosyn.console import Console
 from cosyn.errors import CommandError, Failure, describe
 from cosyn.interruption import Interruption
@@ -26,6 +26,7 @@ VERBS = {
     "bench": bench,
     "verify": verify,
     "inspect": inspect,
+    "estimate": estimate,
     "targets": targets,
     "recipes": recipes,
     "doctor": doctor,

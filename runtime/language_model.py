@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias, Unpack
@@ -261,15 +261,17 @@ def load(
     threads: int | None = None,
     context: int | None = None,
     chat_template: str | None = None,
+    connect: Callable[[Artifact], Executor] | None = None,
 ) -> LanguageModel:
     """Check and load an artifact.
 
+    `connect` makes the executor of a checked artifact, where this machine alone cannot run it: an accelerator's.
     `threads`: for kernels, by default one for each physical core. `context`: positions of the KV cache, by
     default all that the artifact allows. `chat_template`: Jinja source, instead of the model's own.
     Raises ArtifactError, HostError, RequestError.
     """
     artifact = open_artifact(folder)
-    executor = load_executor(artifact, threads=threads)
+    executor = connect(artifact) if connect is not None else load_executor(artifact, threads=threads)
     tokenizer, template = _text_side(artifact, chat_template)
     config = read_config(artifact.file("generation_config.json"))
     return LanguageModel(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cosyn.runtime.errors import HostError
 from cosyn.runtime.host_cpu import check_features
 from cosyn.runtime.integrity import check_files
 from cosyn.runtime.manifest import Manifest, read_manifest
@@ -35,6 +36,11 @@ def open_artifact(folder: Path | str) -> Artifact:
 
 def load_executor(artifact: Artifact, *, threads: int | None = None) -> VMExecutor | OpenClExecutor:
     """The executor that this artifact needs. HostError, ArtifactError."""
+    if artifact.manifest.target.device == "fpga":
+        raise HostError(
+            f"{artifact.folder} is for an accelerator, which this call does not connect to",
+            "use cosyn run --engine sim or rtl; for a device give load() a `connect` that makes an FpgaExecutor",
+        )
     if artifact.manifest.target.device == "opencl":
         return OpenClExecutor(artifact.folder, artifact.manifest)
     return VMExecutor(artifact.folder, artifact.manifest, threads=threads)

@@ -22,6 +22,8 @@ EXAMPLES = examples(
     ("a Hugging Face folder for this CPU", "cosyn compile ./TinyLlama --target cpu -o out"),
     ("4-bit weights, an 8-bit KV cache, at most 4096 tokens",
      "cosyn compile ./TinyLlama --recipe w4a16_g32_kv8 --max-seq 4096 -o out4"),
+    ("programs, memory images and RTL for the accelerator `tiny`",
+     "cosyn compile ./stories260K --target fpga:tiny --recipe w8a8 -o out"),
     ("a shape without weights, to measure it", "cosyn compile ./config.json --random-weights 0 -o shape"),
 )  # fmt: skip
 
@@ -135,22 +137,22 @@ def make_request(
     **options: Unpack[_Options],
 ) -> CompileRequest:
     """The compiler's request: names looked up, defaults chosen and said."""
+    from cosyn.accelerator_target import resolve_target
     from cosyn.ir.hub import hub_folder, is_hub_name
     from cosyn.passes.recipe import load_recipe
     from cosyn.precision import own_recipe
-    from cosyn.targets import load_target
 
-    chosen_target = load_target(target)
+    chosen_target = resolve_target(target)
     name = model_name(model)
     if is_hub_name(model):
         console.log(f"fetching {model} from the Hugging Face hub, unless its cache has it")
         model = str(hub_folder(model))
     if recipe is None:
-        recipe, reason = own_recipe(model)
+        recipe, reason = own_recipe(model) if chosen_target.kind != "fpga" else ("w8a8", "the accelerator's default")
         console.found(f"{reason}: recipe {recipe}", "--recipe")
     chosen_recipe = load_recipe(recipe)
     if output is None:
-        output = Path(f"{name}-{chosen_target.name}-{chosen_recipe.name}")
+        output = Path(f"{name}-{re.sub('[:/]', '-', chosen_target.name)}-{chosen_recipe.name}")
     allow_local_modules(model)
     # Late: it imports TVM and torch, which takes seconds, and a mistyped name should not wait for that.
     from cosyn.codegen.compiler import CompileRequest

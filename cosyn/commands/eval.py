@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cosyn.commands.options import ArtifactDir, Json, Quiet, Threads, Verbose, examples
+from cosyn.commands.options import ArtifactDir, Engine, Json, Quiet, Threads, Verbose, examples
 from cosyn.console import Console
 from cosyn.errors import CommandError
 
@@ -35,6 +35,7 @@ def command(
     first_window: Annotated[
         bool, typer.Option("--first-window", help="Only the first window of each document.")
     ] = False,
+    engine: Engine = None,
     threads: Threads = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -48,10 +49,10 @@ def command(
         message = f"{text} is not UTF-8 text: {error.reason} at byte {error.start}"
         raise CommandError(message, "convert it to UTF-8") from error
 
-    from cosyn.runtime import load
+    from cosyn.engines import load_model
     from cosyn.runtime.perplexity import documents, evaluate
 
-    model = load(artifact, threads=threads)
+    model = load_model(artifact, engine, threads)
     parts = documents(content)
     begun = time.perf_counter()
     with console.steps() as progress:

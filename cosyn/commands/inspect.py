@@ -21,6 +21,8 @@ EXAMPLES = examples(
     ("a summary of what a model becomes", "cosyn inspect ./TinyLlama --recipe w4a16_g32"),
     ("operations and bytes of one decoded token after 1000 others",
      "cosyn inspect ./TinyLlama --costs --tokens 1 --context 1000"),
+    ("the accelerator's program for one decoded token, with the node of each instruction",
+     "cosyn inspect out --program"),
     ("the memory plan of an artifact as a picture", "cosyn inspect out --memory --picture plan.svg"),
 )  # fmt: skip
 
@@ -42,6 +44,11 @@ def command(
             help="Draw the memory plan and, as FILE-graph, the graph: .svg or .png.",
         ),
     ] = None,
+    program: Annotated[
+        bool,
+        typer.Option("--program", help="For an accelerator's artifact: every instruction with its IR node."),
+    ] = False,
+    core: Annotated[int, typer.Option("--core", min=0, help="With --program: of this core.")] = 0,
     recipe: Annotated[str | None, typer.Option("--recipe", "-r", help="For a MODEL: as in `compile`.")] = None,
     max_seq: Annotated[int | None, typer.Option("--max-seq", min=1, help="For a MODEL: as in `compile`.")] = None,
     tokens: Annotated[int, typer.Option("--tokens", min=1, help="Tokens of the step that is costed.")] = 1,
@@ -52,6 +59,12 @@ def command(
 ) -> None:
     """Show what MODEL becomes, or what the artifact DIR was made from. Reads no weights and runs nothing."""
     console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
+    if program:
+        from cosyn.program_listing import program_data, program_lines, read_program
+
+        listed = read_program(Path(model), tokens, core)
+        console.result(program_data(listed, core), program_lines(listed, core))
+        return
     found = _inspect(console, model, recipe, max_seq)
     from cosyn import inspection
 

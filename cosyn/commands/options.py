@@ -13,6 +13,14 @@ Verbose = Annotated[
     int, typer.Option("--verbose", "-v", count=True, help="More detail, and a trace where something fails.")
 ]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: one per physical core.")]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        help="For an accelerator's artifact: sim (default), cycles, reference, rtl or icarus.",
+        show_default=False,
+    ),
+]
 ArtifactDir = Annotated[
     Path, typer.Argument(metavar="DIR", help="The folder that `cosyn compile` wrote.", show_default=False)
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict, Unpack, cast
 
 import typer
 
-from cosyn.commands.options import ArtifactDir, Json, Quiet, Threads, Verbose, examples
+from cosyn.commands.options import ArtifactDir, Engine, Json, Quiet, Threads, Verbose, examples
 from cosyn.console import Console, write_stream
 from cosyn.errors import CommandError
 
@@ -75,6 +75,7 @@ def command(
         typer.Option("--stop", help="Stop before this text; may be given again.", show_default=False),
     ] = None,
     ignore_eos: Annotated[bool, typer.Option("--ignore-eos", help="Write on after the end token.")] = False,
+    engine: Engine = None,
     threads: Threads = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -92,9 +93,9 @@ def command(
     if system is not None and not chat:
         raise CommandError("--system without --chat", "a system message is part of a conversation")
 
-    from cosyn.runtime import load
+    from cosyn.engines import load_model
 
-    model = load(artifact, threads=threads)
+    model = load_model(artifact, engine, threads)
     sampling = _sampling(
         model.default_sampling, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
         repetition_penalty=repetition_penalty, seed=seed,

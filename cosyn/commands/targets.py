@@ -10,7 +10,7 @@ import typer
 
 from cosyn.commands.options import Json, Quiet, Verbose, examples
 from cosyn.console import Console, table
-from cosyn.targets import Quantity, Target, load_target, shipped_targets
+from cosyn.targets import Quantity, Target, shipped_targets
 
 EXAMPLES = examples(
     ("every target, one line each", "cosyn targets"),
@@ -29,11 +29,13 @@ def command(
 ) -> None:
     """List the hardware that a model can be compiled for."""
     console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
+    from cosyn.accelerator_target import accelerator_targets, resolve_target
+
     if name is not None:
-        target = load_target(name)
+        target = resolve_target(name)
         console.result(as_data(target), _describe(target))
         return
-    targets = shipped_targets()
+    targets = (*shipped_targets(), *accelerator_targets())
     rows = [(t.name, t.kind, t.status, t.device, ", ".join(t.aliases)) for t in targets]
     console.result(
         {"targets": [as_data(t) for t in targets]},

@@ -1,0 +1,1 @@
+"""From the graph to the accelerator: programs, memory images, and the folder that a device needs."""

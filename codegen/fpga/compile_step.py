@@ -1,0 +1,193 @@
+"""The program of a step: every node of the graph, in order, on every core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from cosyn.accelerator_model.isa import (
+    Instruction,
+    Output,
+    Register,
+    Store,
+    StoreMode,
+    System,
+    SystemOperation,
+)
+from cosyn.accelerator_model.program import CoreProgram, Program
+from cosyn.accelerator_model.sequences import Pass, Passes, PerRow
+from cosyn.codegen.fpga.allocate import allocate
+from cosyn.codegen.fpga.bindings import Extent, Vectors
+from cosyn.codegen.fpga.draft import At, Draft, Space, Span
+from cosyn.codegen.fpga.errors import FitError
+from cosyn.codegen.fpga.loads import place_loads
+from cosyn.codegen.fpga.lower_attention import lower_append, lower_attend, lower_rope
+from cosyn.codegen.fpga.lower_linear import lower_linear
+from cosyn.codegen.fpga.lower_rows import lower_elementwise, lower_norm, lower_quantize, lower_take
+from cosyn.codegen.fpga.regions import Layout
+from cosyn.codegen.fpga.roles import ELEMENTWISE_BINARY, ELEMENTWISE_UNARY
+from cosyn.codegen.fpga.step import Step, Stored
+from cosyn.codegen.fpga.tokens import add_tokens
+from cosyn.ir.node import Node
+
+LOWERINGS: Mapping[str, Callable[[Step, Node], None]] = {
+    "rms_norm": lower_norm,
+    "layer_norm": lower_norm,
+    "quantize_rows": lower_quantize,
+    "linear_i8": lower_linear,
+    "rope": lower_rope,
+    "kv_append": lower_append,
+    "attend": lower_attend,
+    "take": lower_take,
+    **dict.fromkeys((*ELEMENTWISE_UNARY, *ELEMENTWISE_BINARY), lower_elementwise),
+}
+
+_FILL: Passes = (Pass(role="fill the last stripe", a=PerRow("x"), output=Output.VECTOR, destination="y"),)
+
+
+@dataclass(frozen=True)
+class CompiledStep:
+    """A program of `tokens` tokens, its drafts by core, and the lines that it needs of each buffer."""
+
+    tokens: int
+    drafts: tuple[tuple[Draft, ...], ...]
+    vector_lines: int
+    activation_lines: int
+
+    def program(self, checksums: Callable[[int, Draft], int | None] | None = None) -> Program:
+        """The instructions; `checksums` gives what a core's load of weights or parameters must add up to."""
+        cores = []
+        for core, drafts in enumerate(self.drafts):
+            built: list[Instruction] = []
+            for draft in drafts:
+                found = checksums(core, draft) if checksums is not None else None
+                if found is not None:
+                    draft = _with_checksum(draft, found)
+                built.append(draft.build())
+            cores.append(CoreProgram(tuple(built), tuple(d.node for d in drafts)))
+        return Program(self.tokens, tuple(cores))
+
+
+def _with_checksum(draft: Draft, checksum: int) -> Draft:
+    result = replace(draft, fields={**draft.fields, "checked": 1, "checksum": checksum})
+    result.wait, result.release = draft.wait, draft.release
+    return result
+
+
+def compile_step(layout: Layout, tokens: int) -> CompiledStep:
+    """The step of `tokens` tokens; FitError where it does not fit.
+
+    Parameters are loaded a segment ahead of their use if there is room.
+    """
+    last: FitError | None = None
+    for blocks_ahead in (1, 0):
+        try:
+            return _compile(layout, tokens, blocks_ahead)
+        except FitError as error:
+            last = error
+    assert last is not None
+    raise last
+
+
+def _compile(layout: Layout, tokens: int, blocks_ahead: int) -> CompiledStep:
+    step = Step(layout, tokens, blocks_ahead)
+    _begin(step, blocks_ahead)
+    segment = 0
+    for number, node in enumerate(step.plan.roles.steps()):
+        step.moment, step.node = number, node.name
+        if layout.parameters.segment_of[node.name] != segment:
+            segment += 1
+            _load_block(step, segment + blocks_ahead)
+        LOWERINGS[node.op](step, node)
+    step.moment, step.node = step.end, "end"
+    _finish(step)
+    vector_lines = allocate(step.buffers, Space.VECTOR) + step.guard
+    activation_lines = allocate(step.buffers, Space.ACTIVATION)
+    _check_fit(step, vector_lines, activation_lines)
+    drafts = []
+    for core in range(step.config.cores):
+        program = place_loads(step.config, step.drafts[core])
+        add_tokens(program)
+        drafts.append(tuple(program))
+    return CompiledStep(tokens, tuple(drafts), vector_lines, activation_lines)
+
+
+def _begin(step: Step, blocks_ahead: int) -> None:
+    """Loads of what the host has written, of the positions' tables, and of the first parameters."""
+    layout, config = step.layout, step.config
+    for node in step.plan.roles.inputs:
+        step.node = node.name
+        stripes = layout.input_row_stripes[node.name]
+        stored = step.define(node, step.tokens, stripes * config.stripe_lines)
+        for core in range(config.cores):
+            region = layout.region(core, f"input {node.name}")
+            step.load_vectors(core, "input", region.buffer, stored.buffer, {"length": step.tokens * stripes})
+    step.node = "begin"
+    if layout.rope_row_stripes:
+        lines = layout.rope_row_stripes * config.stripe_lines
+        buffer = step.buffer("positions", Space.VECTOR, step.tokens * lines)
+        step.tables = Vectors(buffer, 0, lines)
+        fields = {"length": step.tokens * layout.rope_row_stripes, "address_reg": Register.ROPE_OFFSET}
+        for core in range(config.cores):
+            step.load_vectors(core, "positions", layout.region(core, "positions").buffer, buffer, fields)
+    if layout.has_positions:
+        region = layout.region(0, "columns")
+        buffer = step.buffer("columns", Space.VECTOR, region.stripes * config.stripe_lines)
+        step.columns = Vectors(buffer, 0)
+        for core in range(config.cores):
+            region = layout.region(core, "columns")
+            step.load_vectors(core, "columns", region.buffer, buffer, {"length": region.stripes})
+    for number in range(1 + blocks_ahead):
+        _load_block(step, number)
+
+
+def _load_block(step: Step, number: int) -> None:
+    blocks = step.layout.parameters.blocks
+    if number < len(blocks):
+        step.load_block(blocks[number])
+
+
+def _finish(step: Step) -> None:
+    """Store the logits, and end."""
+    config, output = step.config, step.plan.graph.outputs[0]
+    stored: Stored = step.values[step.plan.part(output).base]
+    for core in range(config.cores):
+        columns = len(step.plan.placements[output].cores[core])
+        region = step.layout.region(core, "logits")
+        if columns:
+            written, needed = columns // config.lanes, region.stripes * config.stripe_lines
+            if needed > written:
+                line = stored.line + written
+                names = {"x": Vectors(stored.buffer, stored.line), "y": Vectors(stored.buffer, line, 1)}
+                step.passes(core, _FILL, names, Extent(needed - written, config.lanes, config.lanes))
+            fields: dict[str, int | float | At] = {
+                "mode": StoreMode.LINES,
+                "address": region.address,
+                "length": region.stripes,
+                "source": At(stored.buffer, stored.line),
+            }
+            span = Span(stored.buffer, stored.line, needed)
+            store = Draft(Store, fields, "end: store the logits", step.moment, (span,), (Span(region.buffer, 0, 1),))
+            step.emit(core, store)
+        step.emit(core, Draft(System, {"operation": SystemOperation.DONE}, "end", step.moment))
+
+
+def _check_fit(step: Step, vector_lines: int, activation_lines: int) -> None:
+    config, problems = step.config, []
+    for space, needed, key in (
+        (Space.VECTOR, vector_lines, "vector_lines"),
+        (Space.ACTIVATION, activation_lines, "activation_lines"),
+    ):
+        have = getattr(config, key)
+        if needed > have:
+            largest = sorted((b for b in step.buffers if b.space is space), key=lambda b: -b.lines)[:3]
+            names = ", ".join(f"{b.name} ({b.lines})" for b in largest)
+            problems.append(
+                f"the {space.value} has {have} lines and the step needs {needed}, {needed - have} more"
+                f" (largest: {names}); the smallest change that fits is {key}: {needed}"
+            )
+    if problems:
+        raise FitError(
+            f"a step of {step.tokens} token{'s' if step.tokens > 1 else ''} does not fit {config.name}: "
+            + "; ".join(problems)
+        )

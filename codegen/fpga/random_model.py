@@ -1,0 +1,52 @@
+"""A model from its configuration alone, lowered and placed: nothing is quantized, so any size takes seconds."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cosyn.accelerator_model.config import AcceleratorConfig
+from cosyn.codegen.fpga.plan import make_plan
+from cosyn.codegen.fpga.regions import Layout
+from cosyn.ir.frontend import import_model
+from cosyn.passes.pipeline import Options, passes, run_passes
+from cosyn.passes.recipe import load_recipe
+
+LLAMA2_7B: Mapping[str, Any] = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 32,
+    "vocab_size": 32000,
+    "max_position_embeddings": 4096,
+    "hidden_act": "silu",
+    "rms_norm_eps": 1e-05,
+    "rope_theta": 10000.0,
+    "tie_word_embeddings": False,
+}
+"""LLaMA2-7B as it is published."""
+
+
+class RandomModel(NamedTuple):
+    """Where everything of a model lies, and the weights that stay floats, by their key."""
+
+    layout: Layout
+    load: Callable[[str], Any]
+
+
+def place_model(
+    shape: Mapping[str, Any], config: AcceleratorConfig, recipe: str, max_seq: int, seed: int
+) -> RandomModel:
+    """The model that a `config.json` of content `shape` describes, for up to `max_seq` positions."""
+    with tempfile.TemporaryDirectory(prefix="cosyn-") as folder:
+        path = Path(folder) / "config.json"
+        path.write_text(json.dumps(dict(shape)), encoding="utf-8")
+        model = import_model(path, max_seq=max_seq, random_weights=seed)
+    graph, _ = run_passes(model.graph, passes(Options(load_recipe(recipe)), max_seq))
+    return RandomModel(Layout(make_plan(config, graph, max_seq)), model.weights.load)

@@ -1,0 +1,105 @@
+"""Models lowered for an accelerator, and their programs on the functional simulator beside the graph reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cosyn.accelerator_model.config import AcceleratorConfig
+from cosyn.accelerator_model.program import Program, registers_for
+from cosyn.accelerator_model.reference.model import ReferenceModel
+from cosyn.accelerator_model.reference.weights import QuantizedWeights
+from cosyn.accelerator_model.simulator.machine import Machine
+from cosyn.codegen.fpga.compile_step import CompiledStep, compile_step
+from cosyn.codegen.fpga.description import table_uses
+from cosyn.codegen.fpga.images import ImageBuilder, checksums
+from cosyn.codegen.fpga.plan import make_plan
+from cosyn.codegen.fpga.regions import Layout
+from cosyn.ir.frontend import import_model
+from cosyn.ir.graph import Graph
+from cosyn.ir.interpreter import ConstantEvaluator
+from cosyn.passes.pipeline import Options, passes, run_passes
+from cosyn.passes.recipe import load_recipe
+from cosyn.passes.rtn import quantize_rtn
+
+Floats = npt.NDArray[np.float32]
+
+
+def lowered(folder: Path, recipe: str, max_seq: int) -> tuple[Graph, Any]:
+    """The graph after the passes, and the model that it came from."""
+    model = import_model(str(folder), max_seq=max_seq)
+    graph, _ = run_passes(model.graph, passes(Options(load_recipe(recipe)), max_seq))
+    return graph, model
+
+
+class Compared:
+    """One sequence on the functional simulator and on the reference."""
+
+    def __init__(self, folder: Path, config: AcceleratorConfig, recipe: str = "w8a8", max_seq: int = 64) -> None:
+        self.config = config
+        self.graph, model = lowered(folder, recipe, max_seq)
+        self.layout = Layout(make_plan(config, self.graph, max_seq))
+        self._evaluator = ConstantEvaluator(self.graph, model.weights.load)
+        weights = QuantizedWeights(self.graph, model.weights.load, quantize_rtn)
+        self.reference = ReferenceModel(self.graph, weights, config.lanes)
+        self._compiled: dict[int, CompiledStep] = {}
+        self._programs: dict[int, Program] = {}
+        self.position = 0
+
+    @cached_property
+    def images(self) -> Any:
+        return ImageBuilder(self.layout, self._evaluator.get, quantize_rtn).build()
+
+    @cached_property
+    def machine(self) -> Machine:
+        return Machine(self.config, self.images)
+
+    def compiled(self, tokens: int) -> CompiledStep:
+        if tokens not in self._compiled:
+            self._compiled[tokens] = compile_step(self.layout, tokens)
+        return self._compiled[tokens]
+
+    def program(self, tokens: int) -> Program:
+        if tokens not in self._programs:
+            self._programs[tokens] = self.compiled(tokens).program(checksums(self.layout, self.images))
+        return self._programs[tokens]
+
+    def step(self, tokens: Sequence[int]) -> tuple[Floats, Floats]:
+        """Logits of the last token: by the program, and by the reference."""
+        self._write_inputs(tokens)
+        registers = registers_for(self.config, self.position, len(tokens), self.layout.rope_row_stripes)
+        self.machine.run(self.program(len(tokens)), registers, timing=False)
+        self.position += len(tokens)
+        return self._logits(), self.reference.step(tokens, rows=[len(tokens) - 1])[0]
+
+    def _write_inputs(self, tokens: Sequence[int]) -> None:
+        for use in table_uses(self.graph, self.layout.plan.roles.inputs):
+            table = np.asarray(self._evaluator.get(use.table)).astype(np.float32)
+            numbers = self.position + np.arange(len(tokens)) + use.offset if use.by_position else np.array(tokens)
+            stripes = self.layout.input_row_stripes[use.node.name]
+            rows = np.zeros((len(tokens), stripes * self.config.stripe_bytes // 4), np.float32)
+            rows[:, : table.shape[1]] = table[numbers]
+            data = rows.view(np.uint8).reshape(-1, self.config.stripe_bytes)
+            for core in range(self.config.cores):
+                first = self.layout.region(core, f"input {use.node.name}").address
+                self.machine.memory(core)[first : first + len(data)] = data
+
+    def _logits(self) -> Floats:
+        output = self.graph.outputs[0]
+        logits = np.zeros(int(self.graph.types[output].shape[-1]), np.float32)
+        for core, columns in enumerate(self.layout.plan.placements[output].cores):
+            region = self.layout.region(core, "logits")
+            raw = self.machine.memory(core)[region.address : region.address + region.stripes]
+            words = np.ascontiguousarray(raw).reshape(-1).view(np.float32)[: len(columns)]
+            logits[columns[columns >= 0]] = words[columns >= 0]
+        return logits
+
+
+def same_bits(first: Floats, second: Floats) -> bool:
+    """Whether two arrays are equal in every bit."""
+    return np.array_equal(first.view(np.uint32), second.view(np.uint32))
