@@ -4,7 +4,7 @@ VENV ?= .venv
 PYTHON ?=
 DEMO_MODEL := examples/models/pydoc-llama
 DEMO_PROMPT ?= The "for" statement
-ROOMS := ir passes targets codegen runtime
+ROOMS := ir passes targets accelerator_model codegen runtime rtl_testbench
 SOURCES := cosyn $(ROOMS) tests examples
 
 export VENV PYTHON
@@ -12,7 +12,7 @@ export VENV PYTHON
 TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
-.PHONY: help demo test test-full lint types format dev clean
+.PHONY: help demo fpga test test-full lint types format dev clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -26,8 +26,18 @@ demo: ## compile the model that ships with cosyn for this CPU, and let it write 
 	@echo
 	@echo "Next: $(VENV)/bin/cosyn run build/demo --prompt 'A class' · $(VENV)/bin/cosyn --help · docs/quickstart.md"
 
+fpga: ## the same model on an accelerator: program, simulation, and the RTL writes the text (installs the RTL tools)
+	@scripts/environment.sh compile,rtl
+	@scripts/rtl_needs.sh
+	@rm -rf build/fpga
+	@$(VENV)/bin/cosyn compile $(DEMO_MODEL) --target fpga:tiny --recipe w8a8 -o build/fpga
+	@echo
+	@$(VENV)/bin/cosyn run build/fpga --engine rtl --prompt '$(DEMO_PROMPT)' --max-new-tokens 16 --temperature 0
+	@echo
+	@echo "Next: $(VENV)/bin/cosyn verify build/fpga · $(VENV)/bin/cosyn inspect build/fpga --program · docs/accelerator.md"
+
 dev: ## make the environment for working on cosyn (editable, with the test tools)
-	@scripts/environment.sh compile,test
+	@scripts/environment.sh compile,rtl,test
 
 test: test-needs lint types ## everything that CI checks: style, types, tests
 	$(TEST_ENV) $(VENV)/bin/python -m pytest $(PYTEST_ARGS) -m 'not slow'

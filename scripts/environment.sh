@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the Python environment that the Makefile's targets use, or finds that it is already right.
 #
-#   scripts/environment.sh EXTRAS     EXTRAS: compile, or compile,test (see pyproject.toml)
+#   scripts/environment.sh EXTRAS     EXTRAS: compile, or compile,rtl,test (see pyproject.toml)
 #
 # VENV    where it goes; default .venv
 # PYTHON  the Python to use; default: the first of python3.11 … python3.14 and python3 that is 3.11 or newer

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("ir", "passes", "targets", "codegen", "runtime")
+ROOMS = ("ir", "passes", "targets", "accelerator_model", "codegen", "runtime", "rtl_testbench")
 
 
 @pytest.fixture(scope="module")
 def wheel_files(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     # A copy, since setuptools leaves a build folder behind whose stale files would join the next wheel.
     source = tmp_path_factory.mktemp("wheel") / "source"
-    ignored = shutil.ignore_patterns("__pycache__", "models")
+    ignored = shutil.ignore_patterns("__pycache__", "sim_build")
     for name in (*ROOMS, "cosyn"):
         shutil.copytree(ROOT / name, source / name, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
@@ -34,7 +34,7 @@ def sources(pattern: str) -> set[str]:
     return ours | {str(p.relative_to(ROOT)) for p in (ROOT / "cosyn").rglob(pattern)}
 
 
-@pytest.mark.parametrize("pattern", ["*.py", "*.yaml", "*.c", "*.h", "*.cl", "Makefile*", "py.typed"])
+@pytest.mark.parametrize("pattern", ["*.py", "*.yaml", "*.c", "*.h", "*.cl", "Makefile*", "*.sv", "*.cpp", "py.typed"])
 def test_every_file_is_in_the_wheel(wheel_files: set[str], pattern: str) -> None:
     assert sources(pattern) - wheel_files == set()
 

@@ -1,0 +1,1 @@
+"""The RTL of the accelerator and everything that checks it: block tests, system test, lint and synthesis."""

@@ -1,0 +1,1 @@
+"""The whole accelerator under its control registers: small programs, and every fault."""

@@ -1,0 +1,18 @@
+"""The whole accelerator with one core and with two; a short watchdog, so that hangs are found quickly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from cosyn.accelerator_model.presets import load_config
+from cosyn.rtl_testbench.marks import needs_simulator
+from cosyn.rtl_testbench.runner import run_block
+
+
+@needs_simulator("verilator")
+@pytest.mark.parametrize("preset", ["tiny", "odd"])
+def test_core(preset: str) -> None:
+    config = replace(load_config(preset), watchdog_cycles=1500)
+    run_block("cosyn_accelerator", "cosyn.rtl_testbench.core.bench", config, visible=("cosyn_core", "cosyn_tokens"))

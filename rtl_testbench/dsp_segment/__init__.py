@@ -1,0 +1,1 @@
+"""DSPs in cascade, two dot products in one register."""

@@ -1,0 +1,1 @@
+"""Barriers and the exchange of vector lines between cores."""

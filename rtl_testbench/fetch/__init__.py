@@ -1,0 +1,1 @@
+"""Instruction fetch: what is dispatched, and what is refused."""

@@ -1,0 +1,1 @@
+"""The two FIFOs that everything else is built with."""

@@ -1,0 +1,1 @@
+"""What the benches of the float units share: operands that hurt, and a pipeline driver."""

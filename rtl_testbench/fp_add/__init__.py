@@ -1,0 +1,1 @@
+"""The float32 adder."""

@@ -1,0 +1,1 @@
+"""The converter from INT32 to float32."""

@@ -1,0 +1,1 @@
+"""The converter from float32 to INT8."""

@@ -1,0 +1,106 @@
+"""A decoded token of a model with random weights, after a context that is already in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cosyn.accelerator_model.isa import Register
+from cosyn.accelerator_model.program import Program, registers_for
+from cosyn.accelerator_model.reference import CacheContent, RandomWeights, ReferenceModel
+from cosyn.codegen.fpga.cache_image import cache_regions
+from cosyn.codegen.fpga.compile_step import compile_step
+from cosyn.codegen.fpga.description import table_uses
+from cosyn.codegen.fpga.images import ImageBuilder, checksums
+from cosyn.codegen.fpga.memory_map import Region
+from cosyn.codegen.fpga.regions import Layout
+
+Bytes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+CONSTANT = ("weights", "parameters", "table")
+"""Kinds of regions that no step changes."""
+
+_CODE_SPREAD = 73.3
+"""Standard deviation of codes that are uniform over -127..127."""
+
+
+class RandomStep:
+    """The step of one token at `position`; the cache holds random keys and values for all positions before it."""
+
+    def __init__(self, layout: Layout, load: Callable[[str], Any], position: int, token: int, seed: int) -> None:
+        """`load` gives the weights that are not quantized, by their key."""
+        self.layout, self.config, self.graph = layout, layout.plan.config, layout.plan.graph
+        self.position, self.token, self.seed = position, token, seed
+        self.weights = RandomWeights(self.graph, load, seed)
+
+    @cached_property
+    def caches(self) -> dict[str, CacheContent]:
+        """Content of each layer's cache, of about unit variance."""
+        return {state.name: self._cache(number) for number, state in enumerate(self.graph.states)}
+
+    def _cache(self, number: int) -> CacheContent:
+        state = self.graph.states[number]
+        rng = np.random.default_rng([self.seed, number])
+        shape = (state.n_kv_heads, self.position)
+        parts: list[Any] = []
+        for width in (state.head_dim, state.v_dim):
+            parts.append(rng.integers(-127, 128, (*shape, width), np.int8))
+            parts.append((rng.uniform(0.5, 1.5, shape) / _CODE_SPREAD).astype(np.float32))
+        return CacheContent(*parts)
+
+    @property
+    def registers(self) -> dict[Register, int]:
+        """What the host writes before the step."""
+        return registers_for(self.config, self.position, 1, self.layout.rope_row_stripes)
+
+    def constants(self) -> Iterator[tuple[int, Region, Bytes]]:
+        """Core, region and stripes of weights, parameters and tables."""
+        yield from ImageBuilder(self.layout, self.weights.values, None, self.weights.stored).regions()
+
+    def variables(self) -> Iterator[tuple[int, Region, Bytes]]:
+        """The same of everything else: the cache, what the host writes, and zeros where the logits will be."""
+        given = (*cache_regions(self.layout, self.caches), *self._inputs())
+        filled = {(core, region.name): data for core, region, data in given}
+        for core, memory in enumerate(self.layout.maps):
+            for region in memory.regions.values():
+                if region.kind not in CONSTANT:
+                    zeros = np.zeros((region.stripes, self.config.stripe_bytes), np.uint8)
+                    data = filled.get((core, region.name), zeros)
+                    zeros[: len(data)] = data
+                    yield core, region, zeros
+
+    def _inputs(self) -> Iterator[tuple[int, Region, Bytes]]:
+        for use in table_uses(self.graph, self.layout.plan.roles.inputs):
+            number = self.position + use.offset if use.by_position else self.token
+            row = np.asarray(self.weights.values(use.table)[number], np.float32)
+            words = np.zeros(self.layout.input_row_stripes[use.node.name] * self.config.stripe_bytes // 4, np.float32)
+            words[: len(row)] = row
+            for core in range(self.config.cores):
+                region = self.layout.region(core, f"input {use.node.name}")
+                yield core, region, words.view(np.uint8).reshape(-1, self.config.stripe_bytes)
+
+    def program(self, memories: list[Bytes]) -> Program:
+        """The program, with the checksums of the constants in `memories`."""
+        return compile_step(self.layout, 1).program(checksums(self.layout, dict(enumerate(memories))))
+
+    def reference_logits(self) -> Floats:
+        """What the graph means in the accelerator's arithmetic, with no program and no memory."""
+        model = ReferenceModel(self.graph, self.weights, self.config.lanes)
+        model.resume(self.caches)
+        logits: Floats = model.step([self.token])[0]
+        return logits
+
+    def logits(self, memories: list[Bytes]) -> Floats:
+        """The logits that a program has stored."""
+        output = self.graph.outputs[0]
+        logits = np.zeros(int(self.graph.types[output].shape[-1]), np.float32)
+        for core, columns in enumerate(self.layout.plan.placements[output].cores):
+            region = self.layout.region(core, "logits")
+            raw = np.ascontiguousarray(memories[core][region.address : region.address + region.stripes])
+            words = raw.reshape(-1).view(np.float32)[: len(columns)]
+            logits[columns[columns >= 0]] = words[columns >= 0]
+        return logits

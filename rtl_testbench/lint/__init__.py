@@ -1,0 +1,1 @@
+"""Lint of the RTL: Verilator with every warning on, slang, and whether Icarus takes it."""

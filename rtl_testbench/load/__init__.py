@@ -1,0 +1,1 @@
+"""LD: what reaches rings and vector buffer, when, and in which order."""

@@ -1,0 +1,1 @@
+"""The tools themselves: a small module builds and runs in each simulator."""

@@ -1,0 +1,1 @@
+"""ST: which bytes of memory change, in four modes."""

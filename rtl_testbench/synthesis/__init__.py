@@ -1,0 +1,1 @@
+"""Yosys: what the RTL costs on UltraScale+."""

@@ -1,0 +1,1 @@
+"""The token counters between the six classes."""

@@ -1,0 +1,1 @@
+"""Rings of weight words."""
