@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from cosyn.accelerator_model import sequences
 from cosyn.accelerator_model.config import VECTOR_ELEMENT_BYTES
 from cosyn.accelerator_model.estimate.design import ceil_div
-from cosyn.accelerator_model.estimate.memory import append_beats, read_queue_cycles, store_cycles
+from cosyn.accelerator_model.estimate.memory import (
+    append_beats,
+    read_queue_cycles,
+    store_cycles,
+    store_tail,
+    store_windows,
+)
 from cosyn.accelerator_model.estimate.operations import Operation
 from cosyn.accelerator_model.estimate.passes import pass_cycles
 from cosyn.accelerator_model.estimate.walk import Walk, by_heads, drain_cycles, matrix_cycles
@@ -36,16 +42,18 @@ def append(walk: Walk, item: Operation) -> None:
 def _store(walk: Walk) -> Numbers:
     """Keys, values and their scales go to memory, a store for each head; when the last response is there.
 
-    A store ends with its response, and its beats queue behind the reads in flight while LD still has room.
+    Stores follow one another without waiting for responses, as many bursts as may be open; those queue behind the reads
+    in flight while LD still has room.
     """
     design, line, item, ready = walk.design, walk.line, walk.appended, walk.append_ready
     if item is None:
         return np.asarray(ready)
     heads = ceil_div(item.heads, design.cores)
-    key, value, scale = store_cycles(design, walk.tokens, item.width, item.value_width)
-    idle = heads * (key + value + 2 * scale)
-    behind = heads * 4 * read_queue_cycles(design)
     beats = heads * walk.tokens * append_beats(design, item.width, item.value_width)
+    made = heads * store_cycles(design, walk.tokens, item.width, item.value_width)
+    idle = np.maximum(made, beats) + store_tail(design)
+    windows = store_windows(design, heads, walk.tokens, item.width, item.value_width)
+    behind = windows * (read_queue_cycles(design) + design.memory_write_latency_cycles)
     line.occupy_memory("append beats", beats)
     share = np.clip((line.memory - ready) / np.maximum(idle + behind, 1.0), 0.0, 1.0)
     cycles = share * (idle + behind) + (1 - share) * idle

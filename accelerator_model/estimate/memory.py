@@ -38,16 +38,31 @@ def read_queue_cycles(design: Design) -> Numbers:
     return result
 
 
-def store_cycles(design: Design, tokens: int, head_dim: int, value_dim: int) -> tuple[Numbers, Numbers, Numbers]:
-    """Cycles of the stores of one head's keys, values, and of either's scales, to the last response."""
-    around = TIMING.store_setup + TIMING.store_row + TIMING.store_request + TIMING.store_retire
-    fixed = around + design.memory_row_miss_cycles + design.memory_write_latency_cycles
+def store_cycles(design: Design, tokens: int, head_dim: int, value_dim: int) -> Numbers:
+    """Cycles of ST for one head's keys, values and the scales of either, from the first issue to the next."""
+    around = TIMING.store_setup + TIMING.store_row + TIMING.store_next
     steps = ceil_div(head_dim, design.chain_length)
-    key = fixed + tokens * (steps + TIMING.store_activation) + (tokens - 1) * design.memory_row_miss_cycles
+    key = tokens * (steps + TIMING.store_activation)
     granule = np.minimum(design.chain_length, design.lanes)
     tiles = ceil_div(value_dim, design.tile_columns)
-    value = fixed + tokens * tiles * (design.tile_columns / granule + step_stripes(design)) + tokens * TIMING.store_row
-    return key, value, fixed + TIMING.store_vector + tokens
+    value = tokens * tiles * (design.tile_columns / granule + step_stripes(design)) + tokens * TIMING.store_row
+    scale = TIMING.store_vector + tokens
+    result: Numbers = 4 * around + key + value + 2 * scale
+    return result
+
+
+def store_tail(design: Design) -> Numbers:
+    """Cycles from the last stripe of a store to its retirement, past channels that do nothing else."""
+    fixed = TIMING.store_request + TIMING.store_retire
+    result: Numbers = fixed + design.memory_row_miss_cycles + design.memory_write_latency_cycles
+    return result
+
+
+def store_windows(design: Design, heads: Numbers, tokens: int, head_dim: int, value_dim: int) -> Numbers:
+    """How many times, one after the other, as many bursts are written as may lack a response."""
+    bursts = ceil_div(head_dim, design.chain_length) + ceil_div(value_dim, design.tile_columns) + 2
+    result: Numbers = np.maximum(heads * tokens * bursts / design.outstanding_bursts, 1.0)
+    return result
 
 
 def step_stripes(design: Design) -> Numbers:

@@ -1,4 +1,4 @@
-"""ST in time: stripes are put together one after another and written as bursts; it retires with the last response."""
+"""ST in time: stripes are put together one after another, bursts go out behind them, and all retires in order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cosyn.accelerator_model.config import VECTOR_ELEMENT_BYTES, AcceleratorConf
 from cosyn.accelerator_model.isa import Opcode, Register, Store, StoreMode
 from cosyn.accelerator_model.isa.st_meaning import addresses
 from cosyn.accelerator_model.simulator.core import Flight, Steps, TimedCore
-from cosyn.accelerator_model.simulator.kernel import Process
+from cosyn.accelerator_model.simulator.kernel import Process, Signal
 from cosyn.accelerator_model.simulator.timing import TIMING
 
 
@@ -20,6 +20,21 @@ class _Beat(NamedTuple):
     wait: int
     stripe: int
     last: bool
+
+
+class _Burst(NamedTuple):
+    """Stripes handed to the channels, the last of them complete in `cycle`."""
+
+    cycle: int
+    first: int
+    length: int
+
+
+class _End(NamedTuple):
+    """No burst of `flight` comes after this; its last stripe was complete in `cycle`."""
+
+    cycle: int
+    flight: Flight
 
 
 def written_bytes(config: AcceleratorConfig, instruction: Store) -> int:
@@ -34,52 +49,97 @@ def written_bytes(config: AcceleratorConfig, instruction: Store) -> int:
 
 
 class StoreUnit:
-    """The store engine."""
+    """Three processes: stripes of one instruction after another, their bursts, and retirement."""
 
     def __init__(self, core: TimedCore) -> None:
         self._core = core
         self._room = 2 * core.config.burst_beats
         """Beats that may wait for the channels."""
+        self._held = 0
+        """Beats that wait for a channel to serve them in a cycle that is not known yet."""
+        self._served: deque[int] = deque()
+        """Cycles in which beats are served, of those that may still take room."""
+        self._handed: deque[_Burst | _End] = deque()
+        self._given = Signal(core.kernel)
+        self._moved = Signal(core.kernel)
         self._responses: deque[int] = deque()
         """Cycles of the responses of open bursts."""
-        core.kernel.schedule(0, self._serve())
+        self._ends: deque[tuple[Flight, int]] = deque()
+        """Instructions with all their responses, and when they can retire."""
+        self._ended = Signal(core.kernel)
+        core.kernel.schedule(0, self._collect())
+        core.kernel.schedule(0, self._write())
+        core.kernel.schedule(0, self._retire())
 
-    def _serve(self) -> Process:
-        core = self._core
-        while True:
-            flight = yield from core.issue(Opcode.ST)
-            end = yield from self._run(flight)
-            yield end
-            core.retire(flight)
-            yield core.kernel.now
-
-    def _run(self, flight: Flight) -> Steps:
-        """Write everything; the cycle of retirement."""
+    def _collect(self) -> Process:
+        """Put the stripes of every instruction together."""
         core, config = self._core, self._core.config
-        instruction = flight.instruction
-        assert isinstance(instruction, Store)
-        cycle, response = flight.start + self._setup(instruction), 0
-        waiting: deque[int] = deque()
-        first, length = 0, 0
-        for beat in self._beats(instruction):
-            cycle += beat.wait
-            while len(waiting) >= self._room:
-                cycle = max(cycle, waiting.popleft() + 1)
-            first = first if length else beat.stripe
-            length += 1
-            if not beat.last:
+        while True:
+            flight = yield from core.issue(Opcode.ST, TIMING.store_in_flight)
+            instruction = flight.instruction
+            assert isinstance(instruction, Store)
+            cycle = flight.start + self._setup(instruction)
+            first, length = 0, 0
+            for beat in self._beats(instruction):
+                cycle = yield from self._space(cycle + beat.wait)
+                self._held += 1
+                first = first if length else beat.stripe
+                length += 1
+                if beat.last:
+                    yield cycle
+                    self._hand(_Burst(cycle, first, length))
+                    length = 0
+            core.count_written(written_bytes(config, instruction))
+            self._hand(_End(cycle, flight))
+            yield cycle + TIMING.store_next
+
+    def _space(self, cycle: int) -> Steps:
+        """Wait until another beat may wait for the channels; its cycle is the generator's value."""
+        while self._held + len(self._served) >= self._room:
+            if self._served:
+                cycle = max(cycle, self._served.popleft() + 1)
+            else:
+                yield self._moved
+        return cycle
+
+    def _hand(self, item: _Burst | _End) -> None:
+        self._handed.append(item)
+        self._given.notify()
+
+    def _write(self) -> Process:
+        """Send the bursts to the channels."""
+        core, config = self._core, self._core.config
+        free, response = 0, 0
+        while True:
+            while not self._handed:
+                yield self._given
+            item = self._handed.popleft()
+            if isinstance(item, _End):
+                end = max(response + TIMING.store_retire, item.cycle + TIMING.store_next + TIMING.store_retire - 1)
+                self._ends.append((item.flight, end))
+                self._ended.notify()
                 continue
-            arrival = cycle + TIMING.store_request
+            arrival = max(free, item.cycle + TIMING.store_request)
             if len(self._responses) == config.outstanding_bursts:
                 arrival = max(arrival, self._responses.popleft() + 2)
             yield arrival
-            served = core.channel.serve(arrival, first * config.channel_bytes, length, write=True)
-            waiting.extend(item.first + beat for item in served for beat in range(item.length))
+            served = core.channel.serve(arrival, item.first * config.channel_bytes, item.length, write=True)
+            free = arrival + 1
+            self._held -= item.length
+            self._served.extend(part.first + beat for part in served for beat in range(part.length))
+            self._moved.notify()
             response = served[-1].last + config.memory.write_latency_cycles
             self._responses.append(response)
-            length = 0
-        core.count_written(written_bytes(config, instruction))
-        return response + TIMING.store_retire
+
+    def _retire(self) -> Process:
+        """Retire in order."""
+        while True:
+            while not self._ends:
+                yield self._ended
+            flight, end = self._ends.popleft()
+            yield end
+            self._core.retire(flight)
+            yield self._core.kernel.now + 1
 
     def _setup(self, instruction: Store) -> int:
         """From issue to the cycle in which the first row begins."""

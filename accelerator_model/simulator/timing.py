@@ -78,6 +78,8 @@ class UnitTiming:
     """cosyn_sfu_reduce: from the last y to a sum, besides lanes + 4 log2(lanes)."""
     misc_maximum: int = 5
     """cosyn_sfu_reduce: from the last y to a maximum, besides lanes."""
+    store_in_flight: int = 16
+    """cosyn_store: instructions between issue and retirement."""
     store_setup: int = 1
     """cosyn_store: from issue to the cycle before the first row, without shifts."""
     store_row: int = 1
@@ -88,6 +90,8 @@ class UnitTiming:
     """cosyn_store: from the request of an activation line to the cycle after its arrival."""
     store_request: int = 3
     """cosyn_axi_write: from a burst's last stripe to AWVALID."""
+    store_next: int = 3
+    """cosyn_store: from an instruction's last stripe to the next one's issue."""
     store_retire: int = 2
     """cosyn_store: from the last write response to retirement."""
     system: int = 1

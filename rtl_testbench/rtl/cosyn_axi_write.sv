@@ -28,7 +28,6 @@ module cosyn_axi_write #(
   input  logic [1:0]                            bresp_i,
   input  logic                                  bvalid_i,
   output logic                                  bready_o,
-  output logic                                  empty_o,       // every burst given here has its response
   output logic                                  idle_o,        // nothing open on the bus
   output logic                                  error_o        // BRESP was not OKAY
 );
@@ -92,7 +91,6 @@ module cosyn_axi_write #(
   assign bready_o  = 1'b1;
   assign room_o    = 32'(count) + Margin <= Depth;
   assign idle_o    = open_q == '0;
-  assign empty_o   = idle_o && !head_valid;
   assign error_o   = error_q;
 
 `ifndef SYNTHESIS

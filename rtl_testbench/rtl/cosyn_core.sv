@@ -75,6 +75,7 @@ module cosyn_core (
   localparam int LB = cosyn_pkg::LineBytes * 8;
   localparam int Lanes = cosyn_pkg::Lanes;
   localparam int LoadFlight = 16;
+  localparam int StoreFlight = 16;
   localparam int Ld = 0;
   localparam int St = 1;
   localparam int Mm = 2;
@@ -108,7 +109,7 @@ module cosyn_core (
   logic [31:0]                 token_detail;
 
   for (genvar i = 0; i < Classes; i++) begin : gen_queue
-    cosyn_queue #(.InFlight(i == Ld ? LoadFlight : 2)) u_queue (
+    cosyn_queue #(.InFlight(i == Ld ? LoadFlight : i == St ? StoreFlight : 2)) u_queue (
       .clk_i, .rst_i, .halt_i,
       .valid_i(push_valid[i]), .ready_o(push_ready[i]), .inst_i(push_inst),
       .wait_o(wait_mask[i*6 +: 6]), .tokens_ready_i(tokens_ready[i]), .issue_o(issue[i]),
@@ -159,7 +160,7 @@ module cosyn_core (
   logic [7:0]                                 store_code;
   logic [31:0]                                store_detail, store_digest;
 
-  cosyn_store u_store (
+  cosyn_store #(.InFlight(StoreFlight)) u_store (
     .clk_i, .rst_i, .halt_i, .registers_i,
     .st_valid_i(unit_valid[St]), .st_ready_o(unit_ready[St]), .st_inst_i(unit_inst[St*InstBits +: InstBits]),
     .st_done_o(unit_done[St]), .st_digest_o(store_digest),

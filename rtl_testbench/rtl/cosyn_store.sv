@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// ST: vector lines, keys, values or scales become stripes with byte strobes, written by all channels in lockstep. One
-// instruction at a time; it retires when every write has its response. LINES: a vector line a cycle; KEY: a stripe a
-// cycle; VALUE: the bytes of a tile are gathered a granule a cycle, then a stripe a cycle; see store/README.md.
-module cosyn_store (
+// ST: vector lines, keys, values or scales become stripes with byte strobes, written by all channels in lockstep. The
+// next instruction begins when all stripes of the one before are with the channels; each retires, in order, when every
+// write of it has its response. LINES: a vector line a cycle; KEY: a stripe a cycle; VALUE: the bytes of a tile are
+// gathered a granule a cycle, then a stripe a cycle; see store/README.md.
+module cosyn_store #(
+  parameter int InFlight = 16   // instructions between accept and retirement
+) (
   input  logic                                          clk_i,
   input  logic                                          rst_i,
   input  logic                                          halt_i,
@@ -74,7 +77,7 @@ module cosyn_store (
   localparam logic [3:0] Gather = 4'd7;    // VALUE: fills the tile
   localparam logic [3:0] Spread = 4'd8;    // VALUE: the stripes of a tile
   localparam logic [3:0] Word = 4'd9;      // SCALE: one stripe per word
-  localparam logic [3:0] Drain = 4'd10;    // waits for the last beats and the responses
+  localparam logic [3:0] Finish = 4'd10;   // hands the digest on to retirement
   localparam logic [3:0] Failed = 4'd11;   // an address error: only a reset leaves it
 
   logic [3:0]  state_q;
@@ -184,10 +187,14 @@ module cosyn_store (
   // VALUE: stripe granule_q of the tile holds columns 2 n + j for a range of chains n
   logic [31:0]                  spread_index;
   logic [ChainsPerStripe*8-1:0] value_bytes;
+  logic [Stripe*8-1:0]          value_data;
   logic [Chain-1:0]             value_strobe;
   logic [Chain*8-1:0]           key_step;
   logic [31:0]                  scale_word;
   assign spread_index = 32'(granule_q);
+  for (genvar n = 0; n < ChainsPerStripe; n++) begin : gen_value
+    assign value_data[n*Chain*8 +: Chain*8] = {Chain{value_bytes[n*8 +: 8]}};
+  end
   assign value_strobe = Chain'(1) << column_q[ChainShift-1:0];
   assign key_step     = held_q[32'(slot_q)*Chain*8 +: Chain*8];
   assign scale_word   = vector_q[32'(source_q[LaneShift-1:0])*32 +: 32];
@@ -232,7 +239,7 @@ module cosyn_store (
         beat_stripe = tile_q + spread_index;
         beat_last   = spread_index == StripesPerStep - 1
             || (beat_stripe & (cosyn_pkg::BurstBeats - 1)) == cosyn_pkg::BurstBeats - 1;
-        for (int n = 0; n < ChainsPerStripe; n++) beat_data[n*Chain*8 +: Chain*8] = {Chain{value_bytes[n*8 +: 8]}};
+        beat_data   = value_data;
         beat_strobe = {ChainsPerStripe{value_strobe}};
       end
       default: begin
@@ -245,7 +252,7 @@ module cosyn_store (
   end
 
   // -- the machine ------------------------------------------------------------------------------------------------------------
-  logic setup_done, step_last, line_end, all_written, stripe_end;
+  logic setup_done, step_last, line_end, stripe_end, completion_ready;
   logic [9:0] row_groups;
   assign row_groups = row >> GroupShift;
   assign setup_done = skip_q == '0 && key_tile_q == '0;
@@ -256,14 +263,12 @@ module cosyn_store (
   always_ff @(posedge clk_i) begin
     if (rst_i) begin
       state_q       <= Idle;
-      st_done_o     <= 1'b0;
       beat_q        <= 1'b0;
       stripe_line_q <= '0;
       arrived_q     <= '0;
       have_q        <= 1'b0;
     end else begin
-      st_done_o <= 1'b0;
-      beat_q    <= beat;
+      beat_q <= beat;
       if (lines_arrive) arrived_q <= lines_full ? '0 : arrived_q + 1'b1;
 
       case (state_q)
@@ -272,7 +277,7 @@ module cosyn_store (
           else if (setup_done) state_q <= Row;
         Row: begin
           have_q <= 1'b0;
-          if (rows_q == '0 || (length_q == '0 && !is_scale)) state_q <= Drain;
+          if (rows_q == '0 || (length_q == '0 && !is_scale)) state_q <= Finish;
           else state_q <= is_lines ? Lines : Fetch;
         end
         Lines: begin
@@ -315,16 +320,11 @@ module cosyn_store (
         end
         Word: begin
           if (go) begin
-            if (rows_q == 16'd1) state_q <= Drain;
+            if (rows_q == 16'd1) state_q <= Finish;
             else if (source_q[LaneShift-1:0] == '1) state_q <= Fetch;
           end
         end
-        Drain: begin
-          if (!beat_q && all_written && !halt_i) begin
-            st_done_o <= 1'b1;
-            state_q   <= Idle;
-          end
-        end
+        Finish: if (!beat_q && completion_ready) state_q <= Idle;
         default: state_q <= Failed;
       endcase
     end
@@ -497,13 +497,11 @@ module cosyn_store (
     else if (beat_q) burst_count_q <= beat_last_q ? '0 : burst_count_q + 1'b1;
     if (beat_q) burst_first_q <= burst_first;
   end
-  assign st_digest_o = digest_q;
 
   // -- channels -----------------------------------------------------------------------------------------------------------------
-  logic [Channels-1:0] channel_room, channel_empty, channel_idle, channel_error;
-  assign room        = channel_room == '1;
-  assign all_written = channel_empty == '1;
-  assign idle_o      = channel_idle == '1;
+  logic [Channels-1:0] channel_room, channel_idle, channel_error;
+  assign room   = channel_room == '1;
+  assign idle_o = channel_idle == '1;
 
   for (genvar c = 0; c < Channels; c++) begin : gen_channel
     cosyn_axi_write u_write (
@@ -527,10 +525,52 @@ module cosyn_store (
       .bresp_i(bresp_i[c*2 +: 2]),
       .bvalid_i(bvalid_i[c]),
       .bready_o(bready_o[c]),
-      .empty_o(channel_empty[c]),
       .idle_o(channel_idle[c]),
       .error_o(channel_error[c])
     );
+  end
+
+  // -- retirement in order ------------------------------------------------------------------------------------------------------
+  // Bursts are counted modulo a power of two. A channel that lags lacks at most Pending responses, and the others are at
+  // most as far ahead of it.
+  localparam int Pending = 2 * cosyn_pkg::BurstBeats + 8 + cosyn_pkg::OutstandingBursts + InFlight;
+  localparam int CountBits = $clog2(2 * Pending + 1);
+  localparam int FlightBits = $clog2(InFlight + 1);
+  logic                  r_valid, retire, failed_q;
+  logic [CountBits-1:0]  bursts_q, r_bursts;    // bursts up to the newest beat; up to the end of the next to retire
+  logic [31:0]           r_digest;
+  logic [Channels-1:0]   answered;              // all of those have their responses
+  logic [FlightBits-1:0] unused_completions;
+
+  cosyn_fifo #(.Width(CountBits + 32), .Depth(InFlight)) u_completions (
+    .clk_i, .rst_i,
+    .valid_i(state_q == Finish && !beat_q), .ready_o(completion_ready), .data_i({bursts_q, digest_q}),
+    .valid_o(r_valid), .ready_i(retire), .data_o({r_bursts, r_digest}),
+    .count_o(unused_completions)
+  );
+
+  for (genvar c = 0; c < Channels; c++) begin : gen_answered
+    logic [CountBits-1:0] responses_q, missing;
+    assign missing     = r_bursts - responses_q;
+    assign answered[c] = missing == '0 || missing[CountBits-1];
+    always_ff @(posedge clk_i) begin
+      if (rst_i) responses_q <= '0;
+      else if (bvalid_i[c] && bready_o[c]) responses_q <= responses_q + 1'b1;
+    end
+  end
+
+  assign retire = r_valid && answered == '1 && channel_error == '0 && !failed_q && !halt_i;
+  always_ff @(posedge clk_i) begin
+    if (rst_i) begin
+      bursts_q  <= '0;
+      failed_q  <= 1'b0;
+      st_done_o <= 1'b0;
+    end else begin
+      if (beat_q && beat_last_q) bursts_q <= bursts_q + 1'b1;
+      if (channel_error != '0) failed_q <= 1'b1;
+      st_done_o <= retire;
+    end
+    st_digest_o <= r_digest;
   end
 
   // -- errors ---------------------------------------------------------------------------------------------------------------------
@@ -548,7 +588,7 @@ module cosyn_store (
 `ifndef SYNTHESIS
   always_ff @(posedge clk_i) begin
     if (!rst_i && !halt_i) begin
-      assert (!st_done_o || idle_o) else $error("%m: retired with open writes");
+      assert (!(retire && r_bursts == bursts_q) || idle_o) else $error("%m: retired with open writes");
       if (state_q == Word || state_q == Steps || state_q == Spread) begin
         assert (!is_value || 32'(column_q) < Chain) else $error("%m: VALUE_LANE is not below the chain length");
         assert (!is_key || 32'(column_q) < cosyn_pkg::TileColumns) else $error("%m: KEY_COLUMN is not in the tile");

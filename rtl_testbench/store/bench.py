@@ -18,9 +18,11 @@ from cosyn.rtl_testbench.models.axi_memory import WriteMemory
 from cosyn.rtl_testbench.models.pauses import Pause, never, sometimes
 from cosyn.rtl_testbench.runner import bench_config
 from cosyn.rtl_testbench.store.expected import Buffers, Write, digest, writes
-from cosyn.rtl_testbench.store.timing import retirement
+from cosyn.rtl_testbench.store.timing import occupancy, retirement
 
-STRIPES = 4096
+STRIPES = 8192
+IN_FLIGHT = 16
+"""Instructions that the unit holds."""
 
 
 @dataclass
@@ -35,6 +37,10 @@ class Bench:
     memory_idle: Pause = never
     grants: Pause = never
     gaps: Pause = never
+    alone: bool = False
+    """Offers an instruction only when those before it have retired."""
+    latency: int = 3
+    """Cycles from the last beat of a burst to its response."""
     fail: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -61,7 +67,7 @@ class Bench:
         dut.act_gnt_i.value = dut.act_valid_i.value = dut.act_data_i.value = 0
         dut.registers_i.value = sum(value << 32 * i for i, value in enumerate(self.registers))
         self.memory = WriteMemory(
-            dut, config.channels_per_core, config.channel_bytes, self.expected.copy(),
+            dut, config.channels_per_core, config.channel_bytes, self.expected.copy(), latency=self.latency,
             idle=self.memory_idle, slow=self.memory_slow, fail=self.fail,
         )  # fmt: skip
         for _ in range(3):
@@ -97,7 +103,8 @@ class Bench:
         self._return(self._activations, dut.act_valid_i, dut.act_data_i)
         self._grant = int(not self.grants())
         dut.vr_gnt_i.value = dut.act_gnt_i.value = self._grant
-        if not self._offered and self._queue and not self.gaps():
+        held = self.alone and len(self.done) < len(self.accepted)
+        if not self._offered and self._queue and not held and not self.gaps():
             dut.st_inst_i.value = int.from_bytes(self._queue[0].encode(), "little")
             self._offered = 1
         dut.st_valid_i.value = self._offered
@@ -238,6 +245,49 @@ async def nothing_to_do(dut: Any) -> None:
     await Bench(dut, _seed(), [*stores, Store(mode=StoreMode.SCALE, rows=0)]).run()
 
 
+def _small(count: int) -> list[Store]:
+    """Stores that overlap in memory, of every mode and of nothing."""
+    kinds = [
+        Store(mode=StoreMode.LINES, address=64, length=1, source=2),
+        Store(mode=StoreMode.SCALE, address=64, rows=1, source=7),
+        Store(mode=StoreMode.LINES, rows=0),
+        Store(mode=StoreMode.KEY, address=64, length=1, source=2),
+        Store(mode=StoreMode.VALUE, address=64, length=1, source=5),
+    ]
+    return [kinds[index % len(kinds)] for index in range(count)]
+
+
+@cocotb.test
+async def many_before_the_first_response(dut: Any) -> None:
+    """As many as are allowed, and one that waits, are accepted before the first response; then one retires a cycle."""
+    stores = [_small(1)[0], *[Store(mode=StoreMode.LINES, rows=0)] * (3 * IN_FLIGHT)]
+    bench = Bench(dut, _seed(), stores, latency=400)
+    await bench.run()
+    ends = [cycle for cycle, _ in bench.done]
+    assert sum(cycle < ends[0] for cycle in bench.accepted) == IN_FLIGHT + 1
+    assert ends[:IN_FLIGHT] == list(range(ends[0], ends[0] + IN_FLIGHT))
+
+
+@cocotb.test
+async def back_to_back(dut: Any) -> None:
+    """The next instruction is accepted as soon as the README says, with responses out or not."""
+    stores, registers, config = _small(15), [0] * 16, bench_config()
+    bench = Bench(dut, _seed(), stores, registers, latency=30)
+    await bench.run()
+    for store, accepted, following in zip(stores, bench.accepted, bench.accepted[1:], strict=False):
+        expected = occupancy(config, store, registers)
+        assert following - accepted == expected, f"{store.assembly()}: {following - accepted} instead of {expected}"
+
+
+@cocotb.test
+async def slow_responses(dut: Any) -> None:
+    """Channels answer at their own times and late: retirement waits for the last of them."""
+    source = _seed()
+    stores = _small(20) + [_any_store(source) for _ in range(12)] + _small(30)
+    slow = sometimes(source, 0.9)
+    await Bench(dut, source, stores, _registers(source), latency=60, memory_idle=slow).run(80_000)
+
+
 async def _random(dut: Any, **pauses: Any) -> None:
     source = _seed()
     await Bench(dut, source, [_any_store(source) for _ in range(30)], _registers(source), **pauses).run(80_000)
@@ -283,7 +333,7 @@ async def timing(dut: Any) -> None:
     tiles = config.activation_line_bytes // config.tile_columns
     stores += [Store(mode=StoreMode.VALUE, length=length, row_stride=50) for length in (1, 3, tiles + 1)]
     stores += [Store(mode=StoreMode.SCALE, rows=rows, source=3) for rows in (1, 2, 7)]
-    bench = Bench(dut, source, stores, registers)
+    bench = Bench(dut, source, stores, registers, alone=True)
     await bench.run()
     for store, accepted, (done, _) in zip(stores, bench.accepted, bench.done, strict=True):
         expected = retirement(config, store, registers, bench.writes(store), bench.memory.latency + 1)
@@ -311,6 +361,14 @@ async def a_write_error(dut: Any) -> None:
         Store(mode=StoreMode.LINES, address=128, length=3 * bench_config().burst_beats),
     ]
     await _fails(dut, Bench(dut, _seed(), stores, fail={128}), ErrorCode.AXI_WRITE, 1)
+
+
+@cocotb.test
+async def the_last_write_fails(dut: Any) -> None:
+    """An instruction whose only response is an error does not retire, nor do those behind it; those before it do."""
+    stores = [Store(mode=StoreMode.LINES, address=address, length=1) for address in (64, 128, 192, 256)]
+    detail = await _fails(dut, Bench(dut, _seed(), stores, fail={192}, latency=40), ErrorCode.AXI_WRITE, 2)
+    assert detail == 0, "the memory fails on channel 0"
 
 
 @cocotb.test

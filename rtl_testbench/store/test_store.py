@@ -19,5 +19,5 @@ def test_store(preset: str) -> None:
 
 @needs_simulator("icarus")
 def test_store_with_unknown_values() -> None:
-    tests = ["lines", "keys", "values", "scales", "random_everything", "a_write_error"]
+    tests = ["lines", "keys", "values", "scales", "random_everything", "back_to_back", "a_write_error"]
     run_block("cosyn_store", BENCH, load_config("tiny"), "icarus", tests=tests)

@@ -49,6 +49,11 @@ def beats(config: AcceleratorConfig, store: Store, registers: list[int]) -> Iter
                     now += 1
 
 
+def occupancy(config: AcceleratorConfig, store: Store, registers: list[int]) -> int:
+    """Cycles from accept to the next accept, while completions and channels have room."""
+    return max(beats(config, store, registers), default=1) + 3
+
+
 def bursts(config: AcceleratorConfig, store: Store, writes: list[Write]) -> Iterator[int]:
     """The lengths of the bursts, in order."""
     length = 0
