@@ -39,7 +39,7 @@ def main() -> None:
     config = load_config(options.config)
     shape = {**LLAMA2_7B, "num_hidden_layers": options.layers, "vocab_size": options.vocabulary}
     model = place_model(shape, config, options.recipe, options.context, options.seed)
-    step = RandomStep(model.layout, model.load, options.context - 1, options.token, options.seed)
+    step = RandomStep(model.layout, model.load, options.context - 1, [options.token], options.seed)
     bytes_ = sum(memory.stripes for memory in model.layout.maps) * config.stripe_bytes
     say(f"LLaMA2-7B, {options.layers} layers, {options.recipe}: {bytes_ / 1e9:.2f} GB on {config.name}")
     levels = run_levels(step, options.folder, timeout=options.timeout, say=say)

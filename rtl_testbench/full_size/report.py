@@ -17,7 +17,8 @@ _LAYER = re.compile(r"\.layers\.(\d+)")
 
 def compare(step: RandomStep, levels: Levels) -> dict[str, list[Cycles]]:
     """Rows by `total`, `class` (of the busiest core) and `layer` (from the end of the one before to its own)."""
-    estimate = estimate_step(operations(step.graph), Design.of(step.config), tokens=1, position=step.position)
+    items, design = operations(step.graph), Design.of(step.config)
+    estimate = estimate_step(items, design, tokens=len(step.tokens), position=step.position)
     run = levels.step
     total = Cycles("total", run.rtl_cycles, run.simulated_cycles, float(estimate.cycles))
     classes = []

@@ -1,8 +1,8 @@
-"""A decoded token of a model with random weights, after a context that is already in the cache."""
+"""A step of a model with random weights, after a context that is already in the cache."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -29,12 +29,14 @@ _CODE_SPREAD = 73.3
 
 
 class RandomStep:
-    """The step of one token at `position`; the cache holds random keys and values for all positions before it."""
+    """The step of `tokens` from `position` on; the cache holds random keys and values for all positions before it."""
 
-    def __init__(self, layout: Layout, load: Callable[[str], Any], position: int, token: int, seed: int) -> None:
-        """`load` gives the weights that are not quantized, by their key."""
+    def __init__(
+        self, layout: Layout, load: Callable[[str], Any], position: int, tokens: Sequence[int], seed: int
+    ) -> None:
+        """`load` gives the weights that are not quantized, by their key. One token is a decode step."""
         self.layout, self.config, self.graph = layout, layout.plan.config, layout.plan.graph
-        self.position, self.token, self.seed = position, token, seed
+        self.position, self.tokens, self.seed = position, tuple(tokens), seed
         self.weights = RandomWeights(self.graph, load, seed)
 
     @cached_property
@@ -55,7 +57,7 @@ class RandomStep:
     @property
     def registers(self) -> dict[Register, int]:
         """What the host writes before the step."""
-        return registers_for(self.config, self.position, 1, self.layout.rope_row_stripes)
+        return registers_for(self.config, self.position, len(self.tokens), self.layout.rope_row_stripes)
 
     def constants(self) -> Iterator[tuple[int, Region, Bytes]]:
         """Core, region and stripes of weights, parameters and tables."""
@@ -74,24 +76,25 @@ class RandomStep:
                     yield core, region, zeros
 
     def _inputs(self) -> Iterator[tuple[int, Region, Bytes]]:
+        width = self.config.stripe_bytes // 4
         for use in table_uses(self.graph, self.layout.plan.roles.inputs):
-            number = self.position + use.offset if use.by_position else self.token
-            row = np.asarray(self.weights.values(use.table)[number], np.float32)
-            words = np.zeros(self.layout.input_row_stripes[use.node.name] * self.config.stripe_bytes // 4, np.float32)
-            words[: len(row)] = row
+            positions = self.position + use.offset + np.arange(len(self.tokens))
+            rows = self.weights.values(use.table)[positions if use.by_position else list(self.tokens)]
+            words = np.zeros((len(rows), self.layout.input_row_stripes[use.node.name] * width), np.float32)
+            words[:, : rows.shape[1]] = rows
             for core in range(self.config.cores):
                 region = self.layout.region(core, f"input {use.node.name}")
                 yield core, region, words.view(np.uint8).reshape(-1, self.config.stripe_bytes)
 
     def program(self, memories: list[Bytes]) -> Program:
         """The program, with the checksums of the constants in `memories`."""
-        return compile_step(self.layout, 1).program(checksums(self.layout, dict(enumerate(memories))))
+        return compile_step(self.layout, len(self.tokens)).program(checksums(self.layout, dict(enumerate(memories))))
 
     def reference_logits(self) -> Floats:
-        """What the graph means in the accelerator's arithmetic, with no program and no memory."""
+        """Of the last token: what the graph means in the accelerator's arithmetic, with no program and no memory."""
         model = ReferenceModel(self.graph, self.weights, self.config.lanes)
         model.resume(self.caches)
-        logits: Floats = model.step([self.token])[0]
+        logits: Floats = model.step(self.tokens, rows=[len(self.tokens) - 1])[0]
         return logits
 
     def logits(self, memories: list[Bytes]) -> Floats:

@@ -1,4 +1,4 @@
-"""A decoded token after a filled cache: reference, cycle simulator and RTL agree in every bit, and in cycles."""
+"""A step after a filled cache: reference, cycle simulator and RTL agree in every bit, and in cycles."""
 
 from __future__ import annotations
 
@@ -30,16 +30,18 @@ SMALL = {
 ONE_LAYER = {**LLAMA2_7B, "num_hidden_layers": 1, "vocab_size": 2000}
 
 
-def random_step(shape: Mapping[str, Any], config: str, recipe: str, context: int) -> RandomStep:
+def random_step(
+    shape: Mapping[str, Any], config: str, recipe: str, context: int, tokens: tuple[int, ...] = (5,)
+) -> RandomStep:
     model = place_model(shape, load_config(config), recipe, context, seed=3)
-    return RandomStep(model.layout, model.load, context - 1, token=5, seed=3)
+    return RandomStep(model.layout, model.load, context - len(tokens), tokens, seed=3)
 
 
 def check_cycles(found: Levels) -> None:
     """Within 2 % in total, and 5 % for the classes that take most of the time."""
     assert found.step.simulated_cycles == pytest.approx(found.step.rtl_cycles, rel=0.02)
     for row in by_class(found.step):
-        if Opcode[row.name] in (Opcode.LD, Opcode.MV, Opcode.MISC):
+        if Opcode[row.name] in (Opcode.LD, Opcode.MM, Opcode.MV, Opcode.MISC):
             assert row.simulated == pytest.approx(row.rtl, rel=0.05), row.name
 
 
@@ -58,9 +60,14 @@ def test_a_small_model(config: str, recipe: str, tmp_path: Path) -> None:
 
 @needs_simulator()
 @pytest.mark.slow
-def test_a_layer_of_llama2_7b_at_full_size(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("recipe", "tokens"),
+    [("w4a8_g128", (5,)), ("w4a8_g32_8of16", (5,)), ("w4a8_g128", (7, 1, 8, 2))],
+    ids=["decode", "sparse", "prefill"],
+)
+def test_a_layer_of_llama2_7b_at_full_size(recipe: str, tokens: tuple[int, ...], tmp_path: Path) -> None:
     """Every multiplier, lane and memory channel of the U280 configuration at work on a layer's real matrices."""
-    step = random_step(ONE_LAYER, "u280", "w4a8_g128", context=128)
+    step = random_step(ONE_LAYER, "u280", recipe, 128, tokens)
     check_cycles(run_levels(step, tmp_path, timeout=3600))
 
 
@@ -92,6 +99,6 @@ def test_memories_are_written_once_and_copied_where_they_change(tmp_path: Path) 
     again = MemoryFiles(tmp_path, step).shared()
     assert np.array_equal(again[0][region.address], before[0][region.address]), "the cache is written anew"
     assert again[0][weights.address, 0] != before[0][weights.address, 0], "the weights are not"
-    other = RandomStep(step.layout, lambda key: step.weights.values(f"@{key}"), step.position, 5, seed=4)
+    other = RandomStep(step.layout, lambda key: step.weights.values(f"@{key}"), step.position, [5], seed=4)
     changed = MemoryFiles(tmp_path, other).shared()
     assert not np.array_equal(changed[0][weights.address], before[0][weights.address])

@@ -25,7 +25,7 @@ def weights(found: RandomModel, seed: int = 1) -> RandomWeights:
     return RandomWeights(found.layout.plan.graph, found.load, seed)
 
 
-@pytest.mark.parametrize("recipe", ["w8a8", "w4a8_g32", "w3a8_g128", "w2a8_g32"])
+@pytest.mark.parametrize("recipe", ["w8a8", "w4a8_g32", "w4a8_g32_4of16", "w3a8_g128", "w2a8_g32"])
 def test_products_fit_int8_and_fill_it(recipe: str) -> None:
     found = model(recipe)
     stored = weights(found).stored(HEAD)
@@ -34,7 +34,8 @@ def test_products_fit_int8_and_fill_it(recipe: str) -> None:
     codes, scales = weights(found).matrix(HEAD)
     expected = stored.codes.astype(np.int32)
     if stored.integers is not None:
-        expected = expected * np.repeat(stored.integers, stored.format.group_size, 1)[:, : expected.shape[1]]
+        group = stored.format.group(expected.shape[1])
+        expected = expected * np.repeat(stored.integers, group, 1)[:, : expected.shape[1]]
     assert np.array_equal(codes, expected)
     rows = codes * scales[:, None]
     assert 0.3 < np.sqrt((rows**2).sum(1).mean()) < 3, "rows of unit variance stay so"
@@ -49,12 +50,17 @@ def test_the_same_seed_and_name_give_the_same_matrix() -> None:
     assert not np.array_equal(first.codes, other.codes)
 
 
-def test_floats_and_sparse_weights_are_refused() -> None:
-    found = model("w4a8_g32_8of16")
-    with pytest.raises(ModelError, match=r"lm_head.weight: expected a matrix .* without N:16 sparsity"):
-        weights(found).stored(HEAD)
-    with pytest.raises(ModelError, match="expected a matrix of signed codes"):
-        weights(found).stored("@model.norm.weight")
+def test_two_rows_keep_the_same_columns_of_a_block() -> None:
+    stored = weights(model("w4a8_g32_8of16")).stored(HEAD)
+    blocks = stored.codes.reshape(-1, 2, stored.codes.shape[1] // 16, 16)
+    kept = (blocks != 0).any(1).sum(-1)
+    assert kept.max() == 8
+    assert kept.mean() > 7.5, "a code may be zero too"
+
+
+def test_floats_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"model.norm.weight: expected a matrix of signed codes, found f32"):
+        weights(model("w8a8")).stored("@model.norm.weight")
 
 
 def test_a_given_cache_continues_the_sequence() -> None:
