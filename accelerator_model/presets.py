@@ -18,7 +18,7 @@ _FOLDER = Path(__file__).parent / "presets"
 @cache
 def preset_names() -> tuple[str, ...]:
     """Names of the shipped configurations."""
-    return tuple(path.stem for path in sorted(_FOLDER.glob("*.yaml")))
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 
 
 def load_config(name_or_path: str) -> AcceleratorConfig:

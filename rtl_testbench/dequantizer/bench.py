@@ -64,7 +64,9 @@ class Checker:
         expected_scale = np.ones(2 * chains, np.uint8)
         if self.scales is not None:
             expected_scale = self.scales[step // shape.group_steps, tile * 2 * chains : (tile + 1) * 2 * chains]
-        assert dut.scale_o.value.to_unsigned().to_bytes(2 * chains, "little") == expected_scale.tobytes(), f"scale: {where}"
+        assert dut.scale_o.value.to_unsigned().to_bytes(2 * chains, "little") == expected_scale.tobytes(), (
+            f"scale: {where}"
+        )
         assert int(dut.first_o.value) == (step == 0) or half, f"first: {where}"
         last = step == shape.steps - 1 and (not shape.mm or half == 1)
         assert int(dut.last_o.value) == last, f"last: {where}"
@@ -102,7 +104,9 @@ async def _run(dut: Any, case: Case, codes: Any, scales: Any, rates: tuple[float
             checker.check(dut, tile, *divmod(rest, halves))
             began = began or cycle
             done += 1
-        offers = sent < len(words) and (rng.random() < rates[0] or (dut.word_valid_i.value and not dut.word_ready_o.value))
+        offers = sent < len(words) and (
+            rng.random() < rates[0] or (dut.word_valid_i.value and not dut.word_ready_o.value)
+        )
         dut.word_valid_i.value = int(offers)
         if offers:
             dut.word_tag_i.value = kinds[sent]

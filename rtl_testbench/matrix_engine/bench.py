@@ -16,7 +16,7 @@ from cosyn.accelerator_model.control import ErrorCode
 from cosyn.accelerator_model.isa import Kept, MatrixInstruction, Ring, WeightBits
 from cosyn.accelerator_model.tile_stream import DENSE, unit_steps
 from cosyn.rtl_testbench.matrix_engine.coverage import all_coverpoints, coverpoints
-from cosyn.rtl_testbench.matrix_engine.driver import Bench, Stress
+from cosyn.rtl_testbench.matrix_engine.driver import CALM, Bench, Stress
 from cosyn.rtl_testbench.matrix_engine.stimulus import Shape, make_case, random_shape, words_of
 from cosyn.rtl_testbench.matrix_engine.timing import instruction_cycles
 from cosyn.rtl_testbench.runner import bench_config
@@ -26,7 +26,7 @@ CASES = int(os.environ.get("BENCH_CASES", "5" if SLOW_SIMULATOR else "30"))
 SEED = cocotb.RANDOM_SEED
 
 
-async def run_cases(dut: Any, shapes: Iterable[Shape], stress: Stress = Stress()) -> Bench:
+async def run_cases(dut: Any, shapes: Iterable[Shape], stress: Stress = CALM) -> Bench:
     """One after another, each LD's stripes coming while it runs."""
     bench = Bench(dut, np.random.default_rng(SEED), stress)
     await bench.start()
@@ -71,16 +71,18 @@ async def extreme_values(dut: Any, mm: bool) -> None:
 async def random_cases(dut: Any, stress: Stress) -> None:
     """Idle source, slow sink, both, and ST in between."""
     config, rng = bench_config(), np.random.default_rng(SEED)
-    shapes = [random_shape(config, rng) for _ in range(CASES)]
+    # The drain takes longer than the array: more passes wait than there are places for.
+    shapes = [Shape(mm=True, bits=8, steps=1, tiles=4, rows=4 * config.token_group)]
+    shapes += [random_shape(config, rng) for _ in range(CASES)]
     if not SLOW_SIMULATOR:
         shapes += _missing(shapes, config, rng)
     bench = await run_cases(dut, shapes, stress)
     if stress.push < 1:
         assert bench.empty > CASES, "coverage: the ring was hardly ever empty"
     if stress.write < 1:
-        assert SLOW_SIMULATOR or bench.stalled > 0, "coverage: the drain never held the array"
+        assert bench.stalled > 0, "coverage: the drain never held the array"
     if stress.store:
-        assert bench.stored > CASES and bench.refused > CASES, "coverage: ST and array hardly ever met"
+        assert min(bench.stored, bench.refused) > CASES, "coverage: ST and array hardly ever met"
 
 
 def _missing(shapes: list[Shape], config: AcceleratorConfig, rng: np.random.Generator) -> list[Shape]:
@@ -169,7 +171,7 @@ async def timing(dut: Any) -> None:
     config, rng = bench_config(), np.random.default_rng(SEED)
     bench = Bench(dut, rng)
     await bench.start()
-    done = late = 0
+    done = 0
     while done < (4 if SLOW_SIMULATOR else 2 * CASES):
         shape = replace(random_shape(config, rng, largest=24), values="random")
         if shape.tiles * words_of(config, shape) > min(config.weight_ring_words, config.kv_ring_words):
@@ -245,11 +247,12 @@ async def _error_of(dut: Any, bench: Bench, instruction: MatrixInstruction, stri
     code = dut.error_code_o.value.to_unsigned()
     for _ in range(20):
         await bench.tick()
-        assert not dut.mm_ready_o.value and not dut.mv_ready_o.value
+        assert not dut.mm_ready_o.value
+        assert not dut.mv_ready_o.value
         assert dut.error_code_o.value.to_unsigned() == code, "the first error must stay"
     bench.stripes = [deque(), deque()]
     await bench.start()
-    return code
+    return int(code)
 
 
 @cocotb.test
@@ -260,7 +263,11 @@ async def errors(dut: Any) -> None:
     await bench.start()
     mv, mm = (make_case(config, rng, Shape(mm=mm, steps=4)).instruction for mm in (False, True))
     beyond = [
-        replace(mv, activation_line=config.activation_lines - 1, steps=4 * config.activation_line_bytes // config.chain_length),
+        replace(
+            mv,
+            activation_line=config.activation_lines - 1,
+            steps=4 * config.activation_line_bytes // config.chain_length,
+        ),
         replace(mv, activation_line=0xFFFF, row=config.token_group, row_lines=0xFFF),
         replace(mv, destination=config.vector_lines - 1),
         replace(mm, destination=0, destination_stride=0xFFFFF, rows=2),
@@ -291,7 +298,8 @@ async def errors(dut: Any) -> None:
     await bench.offer(wide, tuple((1 << 16) + 4 if i == 3 else 0 for i in range(16)))
     for _ in range(10):
         await bench.tick()
-    assert dut.error_o.value and dut.error_code_o.value.to_unsigned() == ErrorCode.UNIT
+    assert dut.error_o.value
+    assert dut.error_code_o.value.to_unsigned() == ErrorCode.UNIT
     await bench.start()
     case = make_case(config, rng, Shape(mm=True, steps=4, rows=3))
     await bench.load(case)

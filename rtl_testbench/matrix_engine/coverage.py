@@ -45,7 +45,9 @@ def all_coverpoints(config: AcceleratorConfig) -> set[str]:
     points |= {f"column_scaled_{c}_token_scaled_{t}" for c in (0, 1) for t in (0, 1)}
     for mode in ("mm", "mv"):
         for bits in config.weight_bits:
-            points |= {f"{mode}_bits_{bits}_kept_{kept}" for kept in (DENSE, *config.kept) if bits != 3 or kept == DENSE}
+            points |= {
+                f"{mode}_bits_{bits}_kept_{kept}" for kept in (DENSE, *config.kept) if bits != 3 or kept == DENSE
+            }
             if bits != 8:
                 points.add(f"{mode}_bits_{bits}_grouped")
         points |= {f"{mode}_{what}_{size}" for what, size in (("steps", "fewest"), ("steps", "many"))}

@@ -1,4 +1,4 @@
-"""Drives cosyn_matrix_engine: an LD that pushes stripes, a vector buffer with arbitration, ST reads, and a scoreboard."""
+"""Drives cosyn_matrix_engine: an LD, a vector buffer with arbitration, ST reads, and a scoreboard."""
 
 from __future__ import annotations
 
@@ -35,10 +35,14 @@ class Stress:
     """ST asks for a line of the activation buffer."""
 
 
+CALM = Stress()
+"""Nothing waits."""
+
+
 class Bench:
     """Clock, reset and the engine's neighbours; `tick` is a cycle."""
 
-    def __init__(self, dut: Any, rng: Generator, stress: Stress = Stress()) -> None:
+    def __init__(self, dut: Any, rng: Generator, stress: Stress = CALM) -> None:
         self.dut, self.rng, self.config, self.stress = dut, rng, bench_config(), stress
         self.vector = np.zeros((self.config.vector_lines, self.config.lanes), np.uint32)
         self.activation: NDArray[np.uint8] | None = None
@@ -173,7 +177,9 @@ class Bench:
 
     def _unit(self, instruction: MatrixInstruction) -> tuple[Any, ...]:
         name = "mm" if isinstance(instruction, MatrixMatrix) else "mv"
-        return tuple(getattr(self.dut, f"{name}_{part}") for part in ("valid_i", "ready_o", "done_o", "digest_o", "inst_i"))
+        return tuple(
+            getattr(self.dut, f"{name}_{part}") for part in ("valid_i", "ready_o", "done_o", "digest_o", "inst_i")
+        )
 
     async def offer(self, instruction: MatrixInstruction, registers: tuple[int, ...]) -> None:
         """Return in the cycle in which the engine takes it."""

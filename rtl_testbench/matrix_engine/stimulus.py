@@ -166,7 +166,7 @@ def _weights(
     if shape.group_steps:
         groups = -(-rows // (shape.group_steps * config.window(shape.kept)))
         scales = rng.integers(0, (127 >> shape.bits - 1) + 1, (groups, columns)).astype(np.uint8)
-        scales[rng.random(scales.shape) < 0.2] = (127 >> shape.bits - 1)
+        scales[rng.random(scales.shape) < 0.2] = 127 >> shape.bits - 1
     return codes.astype(np.int8), scales
 
 

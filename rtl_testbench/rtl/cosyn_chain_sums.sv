@@ -65,9 +65,12 @@ module cosyn_chain_sums #(
   endfunction
 
   logic [64*Chains-1:0] slots_q[0:15];
+  logic [3:0] due;  // a variable: Icarus does not wrap an index expression
+
+  assign due = slot_i + 4'd4;  // 12 slots ago
 
   always_ff @(posedge clk_i) begin
     if (valid_i) slots_q[slot_i] <= sums(mv_i, sparse_i, weight0_i, weight1_i, index_i, window_i);
-    if (en_i) sums_o <= slots_q[slot_i-4'd12];
+    if (en_i) sums_o <= slots_q[due];
   end
 endmodule

@@ -14,9 +14,9 @@ BENCH = "cosyn.rtl_testbench.weight_ring.bench"
 @needs_simulator("verilator")
 @pytest.mark.parametrize("preset", ["tiny", "odd", "u280"])
 def test_rings(preset: str) -> None:
-    assert run_block("cosyn_weight_ring", BENCH, load_config(preset)) == 4
+    assert run_block("cosyn_weight_ring", BENCH, load_config(preset)) == 5
 
 
 @needs_simulator("icarus")
 def test_no_unknown_values() -> None:
-    assert run_block("cosyn_weight_ring", BENCH, load_config("odd"), "icarus") == 4
+    assert run_block("cosyn_weight_ring", BENCH, load_config("odd"), "icarus") == 5

@@ -31,12 +31,12 @@ def test_help_lists_every_verb(cosyn, words) -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_help_has_three_examples(cosyn, verb: str) -> None:
+def test_help_has_three_examples_or_more(cosyn, verb: str) -> None:
     done = cosyn(verb, "--help")
     assert done.code == 0
     commands = re.findall(rf"^    cosyn {verb}\b.*", done.out, re.M)
     reasons = re.findall(r"^    # .+", done.out, re.M)
-    assert len(commands) == len(reasons) == 3
+    assert len(commands) == len(reasons) >= 3
 
 
 @pytest.mark.parametrize("verb", VERBS)
