@@ -36,8 +36,8 @@ def linear(walk: Walk, item: Operation) -> None:
 
 
 def prefetch(walk: Walk, later: Sequence[Operation]) -> None:
-    """Weights that the ring holds are loaded before the cache, which waits for this step's keys and values."""
-    room: Any = walk.design.weight_ring_words
+    """Half a ring of weights is loaded before the cache, which waits for this step's keys and values."""
+    room: Any = walk.design.weight_ring_words // 2
     for item in later:
         if item.kind == "attend":
             return

@@ -80,8 +80,9 @@ def _weights_before_cache(config: AcceleratorConfig, loads: Sequence[Draft]) -> 
         if not head.cached:
             result.append(head)
             continue
-        # Everything before is consumed by what the cache itself waits for, so the ring will be empty.
-        budget = config.weight_ring_words * config.ring_reads
+        # Everything before is consumed by what the cache itself waits for, so the ring will be empty. Half of it keeps
+        # the memory busy until the stores have ended; the other half fills while attention works on the cache.
+        budget = config.weight_ring_words // 2 * config.ring_reads
         rest: list[Draft] = []
         for draft in waiting:
             if draft.cached and draft.moment != head.moment:

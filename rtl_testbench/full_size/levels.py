@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,8 +100,25 @@ def run_levels(step: RandomStep, folder: Path, *, timeout: float, say: Say = pri
     """Run `step` at all levels and hold them to each other bit for bit.
 
     Memories lie in `folder`. The RTL runs beside the other two. LockstepError names the first instruction that
-    differs; AssertionError where logits or the stored cache differ.
+    differs; AssertionError where logits or the stored cache differ; SessionError where another run uses `folder`.
     """
+    with _reserved(folder):
+        return _run_levels(step, folder, timeout, say)
+
+
+@contextmanager
+def _reserved(folder: Path) -> Iterator[None]:
+    """Nobody else may write the memories while processes map them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SessionError(f"{folder} is in use by another run: wait for it, or give another folder") from error
+        yield
+
+
+def _run_levels(step: RandomStep, folder: Path, timeout: float, say: Say) -> Levels:
     begin = time.monotonic()
     files = MemoryFiles(folder, step)
     program = step.program(files.shared())

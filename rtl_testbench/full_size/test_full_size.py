@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from cosyn.accelerator_model.isa import Opcode
 from cosyn.accelerator_model.presets import load_config
 from cosyn.accelerator_model.program import Program
 from cosyn.codegen.fpga.random_model import LLAMA2_7B, place_model
+from cosyn.rtl_testbench.errors import SessionError
 from cosyn.rtl_testbench.full_size import levels
 from cosyn.rtl_testbench.full_size.levels import Levels, RtlRun, run_levels
 from cosyn.rtl_testbench.full_size.memory_files import MemoryFiles
@@ -84,6 +86,13 @@ def test_another_key_in_the_cache_is_found(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(levels, "run_rtl", run_with_another_key)
     with pytest.raises(LockstepError, match=r"attention.*wrote something else"):
         run_levels(random_step(SMALL, "tiny", "w8a8", context=40), tmp_path, timeout=300)
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(SessionError, match="in use by another run"):
+            run_levels(random_step(SMALL, "tiny", "w8a8", context=40), tmp_path, timeout=300)
 
 
 def test_memories_are_written_once_and_copied_where_they_change(tmp_path: Path) -> None:
