@@ -11,7 +11,8 @@ from cosyn.rtl_testbench.errors import ToolError
 from cosyn.rtl_testbench.marks import needs_simulator
 from cosyn.rtl_testbench.synthesis.yosys import Counts, synthesise
 
-pytestmark = needs_simulator("yosys")
+# One at a time: Yosys prepares itself in a shared cache when it first runs.
+pytestmark = [needs_simulator("yosys"), pytest.mark.xdist_group("yosys")]
 
 
 def test_a_chain_has_one_dsp_per_pair_of_products(tmp_path: Path) -> None:
