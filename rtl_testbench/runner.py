@@ -20,6 +20,11 @@ from cosyn.rtl_testbench.toolchain import Simulator
 
 CONFIG_VARIABLE = "COSYN_BENCH_CONFIG"
 
+SEED_VARIABLE = "COCOTB_RANDOM_SEED"
+"""cocotb's own: a number in the environment chooses other random values for every bench."""
+DEFAULT_SEED = 1
+"""Without it, so that each run of the tests does the same; cocotb would take the time. soak.py tries other seeds."""
+
 
 def run_block(
     top: str,
@@ -36,8 +41,9 @@ def run_block(
 
     `test_module` is a dotted name, such as cosyn.rtl_testbench.fifo.bench; modules are also sought in its folder.
     Inside, `bench_config()` gives the configuration. `visible` names inner modules whose signals the test reads
-    (Verilator hides all but the top's). WAVES=1 in the environment writes waves too. BlockFailure holds the first
-    failure, the seed and the folder with the log.
+    (Verilator hides all but the top's). WAVES=1 in the environment writes waves too. The random seed is
+    COCOTB_RANDOM_SEED of the environment, else DEFAULT_SEED. BlockFailure holds the first failure, the seed to repeat
+    it with and the folder with the log.
     """
     waves = waves or os.environ.get("WAVES", "0") not in ("", "0")
     built = build(
@@ -70,6 +76,8 @@ def run_tests(built: Built, test_module: str, folder: Path, extra: Mapping[str, 
     environment = built.environment(test_module)
     environment.update(COCOTB_RESULTS_FILE=str(results), COCOTB_ANSI_OUTPUT="0")
     environment.update({CONFIG_VARIABLE: str(config), **(extra or {})})
+    seed = environment.get(SEED_VARIABLE) or str(DEFAULT_SEED)
+    environment[SEED_VARIABLE] = seed
     with log.open("w", encoding="utf-8") as handle:
         done = subprocess.run(
             built.command(), cwd=folder, env=environment, stdout=handle, stderr=subprocess.STDOUT, check=False
@@ -81,9 +89,10 @@ def run_tests(built: Built, test_module: str, folder: Path, extra: Mapping[str, 
         tail = "\n".join(text.splitlines()[-40:])
         failure = f"{shlex.join(built.command())} ended with {done.returncode} after {count} tests:\n{tail}"
     if failure is not None:
-        seed = next((line.strip() for line in text.splitlines() if "seed" in line.lower()), "")
+        design = built.design
         raise BlockFailure(
-            f"{built.design.top} ({built.design.config.name}, {built.design.simulator}): {failure}\n  {seed}{where}"
+            f"{design.top} ({design.config.name}, {design.simulator}): {failure}\n"
+            f"  repeat with {SEED_VARIABLE}={seed}{where}"
         )
     return count
 

@@ -67,6 +67,17 @@ def _short(generator: np.random.Generator, count: int, bits: Bits) -> Bits:
     return bits & ~((np.uint32(1) << keep) - np.uint32(1))
 
 
+def _floats(*values: float) -> Bits:
+    return np.array(values, np.float32).view(np.uint32)
+
+
+MULTIPLY_TIES = _floats(4099, 4099), _floats(4097, 4099)
+"""Products of 25 bits that end in 11 and 01: halfway, rounded up and down, whatever the random ones give."""
+
+ADD_TIES = _floats(1 << 24, 1 << 24), _floats(3, 1)
+"""Likewise sums."""
+
+
 def multiply_pairs(generator: np.random.Generator, count: int) -> Pair:
     """A fifth each: all patterns, moderate, near underflow, near overflow, few bits (ties)."""
     part = count // 5
@@ -78,7 +89,9 @@ def multiply_pairs(generator: np.random.Generator, count: int) -> Pair:
     high = _with_exponent(generator, first[3], 381 - 2, 381 + 2)
     ties = _short(generator, part, random_near(generator, part, 64, 190))
     a[4 * part :] = _short(generator, part, first[4] & np.uint32(0x807FFFFF) | (e.astype(np.uint32) << np.uint32(23)))
-    return a, np.concatenate([random_bits(generator, part), moderate, low, high, ties])
+    b = np.concatenate([random_bits(generator, part), moderate, low, high, ties])
+    a[-2:], b[-2:] = MULTIPLY_TIES
+    return a, b
 
 
 def _with_exponent(generator: np.random.Generator, a: Bits, low: int, high: int) -> Bits:
@@ -98,8 +111,10 @@ def add_pairs(generator: np.random.Generator, count: int) -> Pair:
     a.append(near)
     b.append((near ^ np.uint32(1 << 31)) + generator.integers(-9, 10, part).astype(np.uint32))
     short = _short(generator, part, random_near(generator, part, 60, 190))
+    partners = _short(generator, part, _apart(generator, short, 27))
+    short[:2], partners[:2] = ADD_TIES
     a.append(short)
-    b.append(_short(generator, part, _apart(generator, short, 27)))
+    b.append(partners)
     tiny = random_near(generator, part, 0, 26)
     a.append(tiny)
     b.append(_apart(generator, tiny, 3))

@@ -22,6 +22,8 @@ async def stream(
     `enable` is en_i cycle by cycle (repeated); in disabled cycles the operands are noise that must not be taken.
     """
     Clock(dut.clk_i, 10, unit="ns").start()
+    # The clock rises at once, in the same instant as the first operands: what that edge samples is not defined.
+    await RisingEdge(dut.clk_i)
     gated = hasattr(dut, "en_i")
     columns = [values.tolist() for values in inputs.values()]
     ports = [getattr(dut, name) for name in inputs]

@@ -11,6 +11,9 @@ from cocotb.triggers import RisingEdge
 
 from cosyn.rtl_testbench.runner import bench_config
 
+SEED = cocotb.RANDOM_SEED
+"""That of the run: inside a test, cocotb adds the test's name to it."""
+
 
 async def _reset(dut: Any) -> None:
     Clock(dut.clk_i, 10, unit="ns").start()
@@ -43,4 +46,4 @@ async def has_the_configuration(dut: Any) -> None:
 async def fails_on_purpose(dut: Any) -> None:
     await _reset(dut)
     await RisingEdge(dut.clk_i)
-    assert dut.sum_o.value.to_unsigned() == 77
+    assert dut.sum_o.value.to_unsigned() == 77, f"with seed {SEED}"
