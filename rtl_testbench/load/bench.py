@@ -16,6 +16,7 @@ from cosyn.accelerator_model.control import ErrorCode
 from cosyn.accelerator_model.isa import Load, LoadTarget
 from cosyn.rtl_testbench.models.axi_memory import ReadMemory
 from cosyn.rtl_testbench.models.digest import Bytes, step
+from cosyn.rtl_testbench.models.faults import check_failure
 from cosyn.rtl_testbench.models.pauses import Pause, never, sometimes
 from cosyn.rtl_testbench.runner import bench_config
 
@@ -343,40 +344,26 @@ async def parameters_pass_before_a_full_ring(dut: Any) -> None:
     assert bench.memory.open == 0, "the memory is left with unanswered requests"
 
 
-async def _fails(dut: Any, bench: Bench, code: ErrorCode, retired: int) -> int:
-    await bench.start()
-    while bench.error is None:
-        await bench.step()
-        assert bench.cycle < 2000, "no error was reported"
-    dut.halt_i.value = 1
-    for _ in range(200):
-        await bench.step()
-    assert bench.error[0] == code
-    assert len(bench.done) == retired, "an instruction retired after the error"
-    assert dut.idle_o.value, "a read stays open after the halt"
-    return bench.error[1]
-
-
 @cocotb.test
 async def wrong_checksum(dut: Any) -> None:
     loads = [
         Load(target=LoadTarget.KV, address=3, length=2),
         Load(target=LoadTarget.WEIGHTS, address=30, length=20, checked=1, checksum=12345),
     ]
-    await _fails(dut, Bench(dut, _seed(), loads), ErrorCode.CHECKSUM, 1)
+    await check_failure(Bench(dut, _seed(), loads), ErrorCode.CHECKSUM, 1)
 
 
 @cocotb.test
 async def a_read_error(dut: Any) -> None:
     bench = Bench(dut, _seed(), [Load(target=LoadTarget.WEIGHTS, address=30, length=20)], fail={40})
-    assert await _fails(dut, bench, ErrorCode.AXI_READ, 0) == 0
+    assert await check_failure(bench, ErrorCode.AXI_READ, 0) == 0
 
 
 @cocotb.test
 async def beyond_the_vector_buffer(dut: Any) -> None:
     lines = bench_config().vector_lines
     load = Load(target=LoadTarget.VECTOR, address=30, length=2, vector_line=lines - bench_config().stripe_lines)
-    assert await _fails(dut, Bench(dut, _seed(), [load]), ErrorCode.ADDRESS_RANGE, 0) == lines
+    assert await check_failure(Bench(dut, _seed(), [load]), ErrorCode.ADDRESS_RANGE, 0) == lines
 
 
 @cocotb.test
@@ -384,4 +371,4 @@ async def a_length_beyond_its_field(dut: Any) -> None:
     good = Load(target=LoadTarget.WEIGHTS, address=3, length=2)
     load = replace(good, length=1 << 20, length_reg=2)
     bench = Bench(dut, _seed(), [good, load], registers=[0, 0, 1 << 10] + [0] * 13)
-    await _fails(dut, bench, ErrorCode.ADDRESS_RANGE, 0)
+    await check_failure(bench, ErrorCode.ADDRESS_RANGE, 0)
