@@ -62,8 +62,10 @@ ERROR_DOCS: dict[ErrorCode, str] = {
         "with a queue that is not empty, else 15 (fetch). Detail: classes with a queued instruction "
         "[5:0], in flight [13:8], waiting for tokens [21:16]"
     ),
-    ErrorCode.UNIT: "MM, MV or MISC refused an instruction whose fields it cannot serve",
-    ErrorCode.ADDRESS_RANGE: "an instruction reaches beyond a buffer or range. Detail: line or value (LD, ST, SYS)",
+    ErrorCode.UNIT: "MM, MV or MISC refused an instruction whose fields it cannot serve. Detail: 0",
+    ErrorCode.ADDRESS_RANGE: (
+        "an instruction reaches beyond a buffer or range. Detail: line or value (LD, ST, SYS); 0 (MM, MV, MISC)"
+    ),
     ErrorCode.EXCHANGE: "cores met in different SYS operations. Detail: operation of the named core",
 }
 """What each error means, and what ERROR_DETAIL holds."""
@@ -157,6 +159,7 @@ class CoreRegister(IntEnum):
     READ_BEATS = 0x68
     WRITE_BEATS = 0x6C
     INSTRUCTION_BEATS = 0x70
+    MEETING_WAIT = 0x74
 
 
 _CORE_DOCS: dict[CoreRegister, tuple[Access, str]] = {
@@ -174,6 +177,7 @@ _CORE_DOCS: dict[CoreRegister, tuple[Access, str]] = {
     CoreRegister.READ_BEATS: ("RO", "beats read from data memory, all channels of the core"),
     CoreRegister.WRITE_BEATS: ("RO", "beats written to data memory, all channels of the core"),
     CoreRegister.INSTRUCTION_BEATS: ("RO", "128-bit beats read from instruction memory"),
+    CoreRegister.MEETING_WAIT: ("RO", "cycles in which SYS waited for other cores"),
 }
 
 PER_CLASS = (CoreRegister.RETIRED, CoreRegister.BUSY, CoreRegister.TOKEN_WAIT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cosyn.ir.errors import RequestError
+from cosyn.ir.errors import CosynError, RequestError
 
 
 class ConfigError(RequestError):
@@ -17,4 +17,4 @@ class ModelError(RequestError):
     """A model that the accelerator cannot run, or not in that recipe or length."""
 
 
-__all__ = ["ConfigError", "ProgramError", "RequestError"]
+__all__ = ["ConfigError", "CosynError", "ModelError", "ProgramError", "RequestError"]

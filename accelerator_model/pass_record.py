@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TypedDict, TypeVar, Unpack
 
 from cosyn.accelerator_model.isa.misc import Function, Output, Reduction
 
@@ -88,18 +88,31 @@ class Pass:
         return tuple(name for name in (self.destination, self.reduce_to) if name is not None)
 
 
+class Rest(TypedDict, total=False):
+    """Fields of a Pass that writes vectors or scalars, besides role, a, output and destination."""
+
+    b: Source | None
+    c: Source | None
+    d: Source | None
+    c_negate: bool
+    function: Function
+    reduction: Reduction
+    reduce_to: str | None
+    masked: bool
+
+
 Passes = tuple[Pass, ...]
 Kind = TypeVar("Kind", PerRow | Shared | Scalar, Source | None)
 
 
-def vector_pass(role: str, to: str, a: PerRow | Shared, **rest: object) -> Pass:
+def vector_pass(role: str, to: str, a: PerRow | Shared, **rest: Unpack[Rest]) -> Pass:
     """A pass that writes vectors named `to`; `rest`: further fields of Pass."""
-    return Pass(role=role, a=a, output=Output.VECTOR, destination=to, **rest)  # type: ignore[arg-type]  # fields of Pass
+    return Pass(role=role, a=a, output=Output.VECTOR, destination=to, **rest)
 
 
-def scalar_pass(role: str, to: str, a: Scalar, **rest: object) -> Pass:
+def scalar_pass(role: str, to: str, a: Scalar, **rest: Unpack[Rest]) -> Pass:
     """A pass over rows that writes scalars named `to`; `rest`: further fields of Pass."""
-    return Pass(role=role, a=a, output=Output.VECTOR, destination=to, over_rows=True, **rest)  # type: ignore[arg-type]  # fields of Pass
+    return Pass(role=role, a=a, output=Output.VECTOR, destination=to, over_rows=True, **rest)
 
 
 def renamed(passes: Passes, names: Mapping[str, str]) -> Passes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
 from cosyn.accelerator_model.config import INSTRUCTION_BYTES
 from cosyn.accelerator_model.errors import ProgramError
@@ -49,7 +50,7 @@ def decode(data: bytes) -> Instruction:
         raise ProgramError(f"opcode {opcode} does not exist; opcodes: {', '.join(f'{o} {o.name}' for o in Opcode)}")
     kind = INSTRUCTIONS[opcode]
     limit = (1 << MASK_BITS) - 1
-    found: dict[str, int | float] = {
+    found: dict[str, Any] = {
         "wait": value >> OPCODE_BITS & limit,
         "release": value >> (OPCODE_BITS + MASK_BITS) & limit,
     }
@@ -58,7 +59,7 @@ def decode(data: bytes) -> Instruction:
         if spec.choices is not None and raw not in list(spec.choices):
             raise ProgramError(f"{kind.opcode.name}.{name} has {[c.name for c in spec.choices]}, found code {raw}")
         found[name] = bits_float(raw) if spec.is_float else raw
-    instruction = kind(**found)  # type: ignore[arg-type]  # names and types come from the class itself
+    instruction = kind(**found)
     if instruction.encode() != data:
         raise ProgramError(f"reserved bits are set in: {instruction.assembly()}")
     return instruction
@@ -72,13 +73,13 @@ def assemble(text: str) -> Instruction:
         raise ProgramError(f"expected one of {', '.join(kinds)} first, found {text!r}")
     kind = kinds[words[0]]
     specs = {item.name: item.metadata["bits"] for item in fields(kind)}
-    found: dict[str, int | float] = {}
+    found: dict[str, Any] = {}
     for word in words[1:]:
         name, equals, value = word.partition("=")
         if not equals or name not in specs:
             raise ProgramError(f"{kind.opcode.name} has fields {', '.join(specs)}, found {word!r}")
         found[name] = _value(kind, name, value)
-    return kind(**found)  # type: ignore[arg-type]  # names and types come from the class itself
+    return kind(**found)
 
 
 def _value(kind: type[Instruction], name: str, text: str) -> int | float:

@@ -21,16 +21,13 @@ def field(
     width: int,
     doc: str,
     *,
-    default: int | float = 0,
+    default: int = 0,
     choices: type[IntEnum] | None = None,
-    is_float: bool = False,
 ) -> int:
     """Declare a field of an instruction class; typed as int for the dataclass that holds it."""
-    spec = Field(width, doc, choices, is_float)
-    return dataclass_field(default=default, metadata={"bits": spec})  # type: ignore[return-value]  # a dataclass field
+    return dataclass_field(default=default, metadata={"bits": Field(width, doc, choices)})
 
 
 def real(doc: str) -> float:
     """Declare a 32-bit float field."""
-    spec = Field(32, doc, None, True)
-    return dataclass_field(default=0.0, metadata={"bits": spec})
+    return dataclass_field(default=0.0, metadata={"bits": Field(32, doc, is_float=True)})

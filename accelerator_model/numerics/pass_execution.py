@@ -26,8 +26,8 @@ def apply(step: Pass, env: Environment, lanes: int, mask: Mask | None = None) ->
     if step.masked and mask is None:
         raise ValueError(f"pass {step.role!r} is masked: give the mask of visible columns")
     visible = mask if step.masked else None
-    a, b, c, d = (_value(source, env, step.over_rows) for source in (step.a, step.b, step.c, step.d))
-    y = evaluate(a, b, c, d, step.function, step.c_negate)  # type: ignore[arg-type]  # a is never absent
+    b, c, d = (None if s is None else _value(s, env, step.over_rows) for s in (step.b, step.c, step.d))
+    y = evaluate(_value(step.a, env, step.over_rows), b, c, d, step.function, step.c_negate)
     if visible is not None:
         y = np.where(visible, y, np.float32(0))
     if step.reduce_to is not None:
@@ -43,10 +43,8 @@ def run(steps: tuple[Pass, ...], env: Environment, lanes: int, mask: Mask | None
     return env
 
 
-def _value(source: Source | None, env: Environment, over_rows: bool) -> npt.NDArray[Any] | None:
+def _value(source: Source, env: Environment, over_rows: bool) -> npt.NDArray[Any]:
     match source:
-        case None:
-            return None
         case Immediate(value):
             return np.asarray(value, np.float32)
         case PerRow(name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from cosyn.accelerator_model.reference.weights import MatrixSource
 from cosyn.accelerator_model.sequences import Passes
 from cosyn.ir.node import Node
 from cosyn.ir.ops import OPS
+from cosyn.ir.ops.row import NormAttrs
 
 Array = npt.NDArray[Any]
 
@@ -57,7 +58,7 @@ def _layer_norm(context: Context, node: Node, operands: list[Any]) -> tuple[Any,
 
 
 def _eps(node: Node) -> float:
-    return float(node.attrs.eps)  # type: ignore[attr-defined]  # NormAttrs
+    return cast(NormAttrs, node.attrs).eps
 
 
 def _quantize_rows(context: Context, _node: Node, operands: list[Any]) -> tuple[Any, ...]:

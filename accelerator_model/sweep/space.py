@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from cosyn.accelerator_model.config import AcceleratorConfig
 from cosyn.accelerator_model.errors import ConfigError
@@ -59,4 +60,5 @@ class Space:
                 word *= chosen.get(name, getattr(self.base, name))
             chosen = {**chosen, "chains": max(1, word // length)}
         suffix = ",".join(f"{name}={value}" for name, value in chosen.items() if value != getattr(self.base, name))
-        return replace(self.base, **{**chosen, "name": f"{self.base.name}[{suffix}]" if suffix else self.base.name})  # type: ignore[arg-type]  # names were checked
+        changes: dict[str, Any] = {**chosen, "name": f"{self.base.name}[{suffix}]" if suffix else self.base.name}
+        return replace(self.base, **changes)

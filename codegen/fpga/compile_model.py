@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,6 +47,11 @@ def accelerator_config(target: str) -> AcceleratorConfig:
     return load_config(target.removeprefix(_PREFIX))
 
 
+def usable_kept(config: AcceleratorConfig) -> tuple[int, ...]:
+    """The N of N:16 sparsity that the configuration's chains can work on."""
+    return tuple(n for n in config.kept if n <= config.chain_length)
+
+
 def write_accelerator(
     folder: Path,
     config: AcceleratorConfig,
@@ -81,11 +86,11 @@ def write_accelerator(
     return _manifest_part(config, layout, steps, description)
 
 
-def _write_images(folder: Path, layout: Layout, evaluator: ConstantEvaluator) -> dict[int, Array]:
+def _write_images(folder: Path, layout: Layout, evaluator: ConstantEvaluator) -> Mapping[int, Array]:
     """One file per core: its memory up to the last constant; what follows is zero. Returns them mapped."""
     target = folder / "images"
     target.mkdir()
-    images: dict[int, Array] = {}
+    images: dict[int, np.memmap[Any, np.dtype[np.uint8]]] = {}
     for core, memory in enumerate(layout.maps):
         constant = [r for r in memory.regions.values() if r.kind != "cache"]
         stripes = max(r.address + r.stripes for r in constant)
@@ -94,7 +99,7 @@ def _write_images(folder: Path, layout: Layout, evaluator: ConstantEvaluator) ->
     for core, region, data in ImageBuilder(layout, evaluator.get, quantize_rtn).regions():
         images[core][region.address : region.address + region.stripes] = data
     for image in images.values():
-        image.flush()  # type: ignore[attr-defined]  # a memmap
+        image.flush()
     return images
 
 
@@ -110,7 +115,7 @@ def _write_tables(folder: Path, layout: Layout, evaluator: ConstantEvaluator) ->
     write_tensors(folder / "embeddings.safetensors", specs, load)
 
 
-def _write_programs(folder: Path, layout: Layout, steps: StepSet, images: dict[int, Array]) -> None:
+def _write_programs(folder: Path, layout: Layout, steps: StepSet, images: Mapping[int, Array]) -> None:
     """`step_<m>.bin`: a program with its node names; `core<c>.bin`: the instruction memory of a core."""
     target = folder / "programs"
     target.mkdir()

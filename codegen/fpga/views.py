@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cosyn.ir.graph import Graph
 from cosyn.ir.node import Node
 from cosyn.ir.ops.movement import ReshapeAttrs, SliceAttrs
+from cosyn.ir.types import Dim
 
 Indices = NDArray[np.int64]
 
@@ -56,6 +57,6 @@ def resolve_views(graph: Graph) -> Mapping[str, View]:
     return found
 
 
-def _whole(ref: str, shape: tuple[object, ...]) -> View:
-    inner = [int(d) for d in shape[1:]]  # type: ignore[call-overload]  # only the token axis is symbolic
+def _whole(ref: str, shape: tuple[Dim, ...]) -> View:
+    inner = [int(d) for d in shape[1:]]  # only the token axis is symbolic
     return View(ref, np.arange(int(np.prod(inner, dtype=np.int64))).reshape(inner))

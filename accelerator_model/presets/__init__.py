@@ -6,13 +6,14 @@ import difflib
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from cosyn.accelerator_model.config import AcceleratorConfig, MemoryTiming
 from cosyn.accelerator_model.errors import ConfigError
 
-_FOLDER = Path(__file__).parent / "presets"
+_FOLDER = Path(__file__).parent
 
 
 @cache
@@ -62,10 +63,11 @@ def config_from(data: object, where: str) -> AcceleratorConfig:
         if not isinstance(numbers, list):
             raise ConfigError(f"{where}: {key} must be a list, found {numbers!r}")
         values[key] = tuple(numbers)
-    return AcceleratorConfig(**{**values, "memory": MemoryTiming(**memory)})  # type: ignore[arg-type]  # keys checked, types by its rules
+    # The keys are checked here; what type each number must have is among the rules of the record.
+    return AcceleratorConfig(**{**values, "memory": MemoryTiming(**memory)})
 
 
-def _mapping(data: object, kind: type, where: str) -> dict[str, object]:
+def _mapping(data: object, kind: type, where: str) -> dict[str, Any]:
     """`data` as a dict with exactly the fields of `kind`."""
     names = [item.name for item in fields(kind)]
     if not isinstance(data, dict):
