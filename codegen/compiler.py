@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cosyn.codegen.artifact import check_scratch_room, copy_tokenizer, staged_folder, write_manifest
 from cosyn.codegen.artifact_readme import artifact_readme
 from cosyn.codegen.block_mask import KEY, LoadedMask, read_block_mask
-from cosyn.codegen.fpga.compile_model import accelerator_config, write_accelerator
+from cosyn.codegen.fpga.compile_model import accelerator_config, usable_kept, write_accelerator
 from cosyn.codegen.manifest import FORMAT, program_json, program_manifest
 from cosyn.codegen.pack_weights import WeightPacker
 from cosyn.codegen.tvm.backends import backend_for
@@ -24,6 +24,8 @@ from cosyn.ir.frontend import ImportedModel, import_model
 from cosyn.ir.graph import Graph
 from cosyn.ir.interpreter import ConstantEvaluator
 from cosyn.ir.printer import print_graph
+from cosyn.ir.weight_format import KEPT
+from cosyn.ir.weights import has_values
 from cosyn.passes.fuse import FusionPlan, fuse
 from cosyn.passes.pipeline import Options, PassRecord, dump_to, passes, run_passes
 from cosyn.passes.plan_memory import MemoryPlan, plan_memory
@@ -44,7 +46,10 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class CompileRequest:
-    """Everything that a compilation depends on. `max_seq` None: what the model was made for."""
+    """Everything that a compilation depends on. `max_seq` None: what the model was made for.
+
+    `kept`: the N of N:16 sparsity that a recipe with a density may choose.
+    """
 
     model: str
     target: Target
@@ -59,6 +64,7 @@ class CompileRequest:
     dump_ir: Path | None = None
     stop_after: str | None = None
     verify: bool = False
+    kept: tuple[int, ...] = KEPT
 
 
 @dataclass(frozen=True)
@@ -83,10 +89,11 @@ class LoweredModel:
 
 @dataclass(frozen=True)
 class CompileResult:
-    """Where the artifact lies (None after `stop_after`), and its manifest."""
+    """Where the artifact lies (None after `stop_after`), its manifest, and what one should know before using it."""
 
     path: Path | None
     manifest: dict[str, object] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def lower_model(request: CompileRequest, progress: Progress) -> LoweredModel:
@@ -97,7 +104,10 @@ def lower_model(request: CompileRequest, progress: Progress) -> LoweredModel:
     max_seq = imported.max_seq
     chunk = min(request.prefill_chunk, max_seq)
     mask = read_block_mask(request.block_mask) if request.block_mask else None
-    options = Options(request.recipe, chunk, request.window or 0, request.sinks, mask.mask if mask else None)
+    weights = imported.weights.load if has_values(imported.weights) else None
+    options = Options(
+        request.recipe, chunk, request.window or 0, request.sinks, mask.mask if mask else None, weights, request.kept
+    )
     graph, records = run_passes(
         imported.graph,
         passes(options, max_seq),
@@ -134,14 +144,24 @@ def compile_model(request: CompileRequest, progress: Progress) -> CompileResult:
         (folder / "README.md").write_text(artifact_readme(manifest), encoding="utf-8")
         write_manifest(folder, manifest)
         progress.step(7, _STEPS, "move it into place")
-    return CompileResult(request.output, manifest)
+    return CompileResult(request.output, manifest, _warnings(lowered))
+
+
+def _warnings(lowered: LoweredModel) -> tuple[str, ...]:
+    trained, longest = lowered.imported.trained_positions, lowered.max_seq
+    if trained is None or longest <= trained:
+        return ()
+    return (
+        f"a longest sequence of {longest} is more than the {trained} positions that {lowered.imported.name} was trained"
+        f" for (its max_position_embeddings); it runs, but what it writes beyond position {trained} is seldom of use",
+    )
 
 
 def _compile_for_accelerator(request: CompileRequest, progress: Progress) -> CompileResult:
     """The same graph as programs and memory images for the accelerator; its cache is INT8 whatever the recipe says."""
     # Before the import, which takes seconds: a mistyped name should not wait for that.
     config = accelerator_config(request.target.name)
-    request = replace(request, recipe=replace(request.recipe, kv=DType.I8))
+    request = replace(request, recipe=replace(request.recipe, kv=DType.I8), kept=usable_kept(config))
     lowered = lower_model(request, progress)
     if request.stop_after is not None:
         return CompileResult(None)
@@ -159,7 +179,7 @@ def _compile_for_accelerator(request: CompileRequest, progress: Progress) -> Com
         }
         write_manifest(folder, manifest)
         progress.step(_STEPS, _STEPS, "move it into place")
-    return CompileResult(request.output, manifest)
+    return CompileResult(request.output, manifest, _warnings(lowered))
 
 
 def _write_weights(lowered: LoweredModel, built: BuiltProgram, folder: Path) -> WeightPacker:
@@ -204,6 +224,7 @@ def _origin(
             "name": request.recipe.name,
             "activations": request.recipe.activations,
             "kv": request.recipe.kv.value,
+            "density": request.recipe.density or None,
             "formats": _formats(lowered.graph),
         },
         "options": {

@@ -1,31 +1,39 @@
-"""Remembers Ctrl-C, whatever becomes of the exception that it raises."""
+"""Remembers Ctrl-C and a request to end, whatever becomes of the exception that they raise."""
 
 from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable, Mapping
 from types import FrameType, TracebackType
+
+_Handler = Callable[[int, FrameType | None], object] | signal.Handlers
+
+_INITIAL: Mapping[signal.Signals, _Handler] = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+}
+"""What is done with each signal where nobody has asked for anything else."""
 
 
 class Interruption:
-    """While in its `with`: Ctrl-C raises KeyboardInterrupt as always, and `seen` says that it did.
+    """While in its `with`: Ctrl-C and SIGTERM raise KeyboardInterrupt, and `seen` says that they did.
 
-    TVM turns a KeyboardInterrupt in one of its callbacks into a RuntimeError without a message, and a linker
-    that the same Ctrl-C ended fails for no other reason: `seen` tells both from faults.
+    Without it SIGTERM would end the process on the spot, with half an artifact left behind. TVM turns a
+    KeyboardInterrupt in one of its callbacks into a RuntimeError without a message, and a linker that the same Ctrl-C
+    ended fails for no other reason: `seen` tells both from faults.
     """
 
     def __init__(self) -> None:
         self.seen = False
-        # Python takes signals in its main thread only; elsewhere, nobody's Ctrl-C arrives here.
+        # Python takes signals in its main thread only; elsewhere, none arrives here.
         self._active = threading.current_thread() is threading.main_thread()
 
     def __enter__(self) -> Interruption:
-        if self._active:
-            self._before = signal.getsignal(signal.SIGINT)
-            # Who ignores Ctrl-C, such as a job in the background, goes on ignoring it.
-            self._active = self._before is signal.default_int_handler
-        if self._active:
-            signal.signal(signal.SIGINT, self._note)
+        # Who ignores Ctrl-C, such as a job in the background, goes on ignoring it.
+        self._taken = [s for s, initial in _INITIAL.items() if self._active and signal.getsignal(s) == initial]
+        for number in self._taken:
+            signal.signal(number, self._note)
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
@@ -35,5 +43,5 @@ class Interruption:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._active:
-            signal.signal(signal.SIGINT, self._before)
+        for number in self._taken:
+            signal.signal(number, _INITIAL[number])

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = examples(
     ("a Hugging Face folder for this CPU", "cosyn compile ./TinyLlama --target cpu -o out"),
-    ("4-bit weights, an 8-bit KV cache, at most 4096 tokens",
-     "cosyn compile ./TinyLlama --recipe w4a16_g32_kv8 --max-seq 4096 -o out4"),
+    ("4-bit weights, an 8-bit KV cache, at most 1024 tokens",
+     "cosyn compile ./TinyLlama --recipe w4a16_g32_kv8 --max-seq 1024 -o out4"),
     ("programs, memory images and RTL for the accelerator `tiny`",
      "cosyn compile ./stories260K --target fpga:tiny --recipe w8a8 -o out"),
     ("a shape without weights, to measure it", "cosyn compile ./config.json --random-weights 0 -o shape"),
@@ -48,7 +48,9 @@ def command(
     ] = None,
     max_seq: Annotated[
         int | None,
-        typer.Option("--max-seq", min=1, help="Longest sequence, prompt and answer; default: the model's."),
+        typer.Option(
+            "--max-seq", min=1, help="Longest sequence, prompt and answer; default: what the model was trained for."
+        ),
     ] = None,
     prefill_chunk: Annotated[
         int, typer.Option("--prefill-chunk", min=1, max=4096, help="Prompt tokens per step.")
@@ -108,7 +110,10 @@ def command(
         "target": request.target.name,
         "recipe": request.recipe.name,
         "step_seconds": {name: round(s, 3) for name, s in progress.seconds.items()},
+        "warnings": list(compiled.warnings),
     }
+    for warning in compiled.warnings:
+        console.log(f"warning: {warning}")
     if compiled.path is not None and not (compiled.path / "tokenizer.json").exists():
         console.log(f"note: {model} has no tokenizer.json, so this artifact takes token ids, from Python, not text")
     console.result(data, _lines(request, seconds, peak, stopped=compiled.path is None))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cosyn.commands.options import Json, Quiet, Verbose, examples
 from cosyn.console import Console, table
 from cosyn.targets import Quantity, Target, shipped_targets
+
+if TYPE_CHECKING:
+    from cosyn.accelerator_facts import AcceleratorFacts
 
 EXAMPLES = examples(
     ("every target, one line each", "cosyn targets"),
@@ -29,23 +32,28 @@ def command(
 ) -> None:
     """List the hardware that a model can be compiled for."""
     console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
+    from cosyn.accelerator_facts import accelerator_facts
     from cosyn.accelerator_target import accelerator_targets, resolve_target
 
     if name is not None:
         target = resolve_target(name)
-        console.result(as_data(target), _describe(target))
+        facts = accelerator_facts(target)
+        console.result(as_data(target, facts), _describe(target, facts))
         return
-    targets = (*shipped_targets(), *accelerator_targets())
-    rows = [(t.name, t.kind, t.status, t.device, ", ".join(t.aliases)) for t in targets]
+    targets = [(t, accelerator_facts(t)) for t in (*shipped_targets(), *accelerator_targets())]
+    rows = [
+        (t.name, t.kind, t.status, ", ".join(t.aliases), facts.summary() if facts else t.device) for t, facts in targets
+    ]
     console.result(
-        {"targets": [as_data(t) for t in targets]},
-        table(("NAME", "KIND", "STATUS", "DEVICE", "ALSO CALLED"), rows),
+        {"targets": [as_data(t, facts) for t, facts in targets]},
+        # The device last: an accelerator has more to say there than others.
+        table(("NAME", "KIND", "STATUS", "ALSO CALLED", "DEVICE"), rows),
     )
 
 
-def as_data(target: Target) -> dict[str, object]:
-    """The target as JSON: quantities as {value, unit, source}."""
-    return {
+def as_data(target: Target, facts: AcceleratorFacts | None = None) -> dict[str, object]:
+    """The target as JSON: quantities as {value, unit, source}; `accelerator` where there are `facts`."""
+    data: dict[str, object] = {
         "name": target.name,
         "kind": target.kind,
         "device": target.device,
@@ -57,6 +65,7 @@ def as_data(target: Target) -> dict[str, object]:
         "limits": _limits(target),
         "limits_source": target.limits_source,
     }
+    return data if facts is None else {**data, "accelerator": facts.as_data()}
 
 
 def _limits(target: Target) -> dict[str, int]:
@@ -76,7 +85,7 @@ def _quantities(target: Target) -> Iterator[tuple[str, Quantity]]:
             yield name.replace("_", " "), found
 
 
-def _describe(target: Target) -> Iterator[str]:
+def _describe(target: Target, facts: AcceleratorFacts | None) -> Iterator[str]:
     yield f"{target.name} ({target.status}): {target.device}"
     yield f"kind {target.kind}, architecture {target.arch}"
     if target.features:
@@ -87,3 +96,15 @@ def _describe(target: Target) -> Iterator[str]:
     limits = [(n, str(v)) for n, v in _limits(target).items()]
     if limits:
         yield from ("", *table(("LIMIT", "VALUE"), limits), f"source: {target.limits_source}")
+    if facts is not None:
+        yield from _describe_accelerator(facts)
+
+
+def _describe_accelerator(facts: AcceleratorFacts) -> Iterator[str]:
+    yield facts.summary()
+    numbers = [
+        (name, f"{use['needed']:,.0f}", f"{use['available']:,.0f}") for name, use in facts.resource_use().items()
+    ]
+    yield from ("", *table(("RESOURCE", "NEEDS (ESTIMATE)", "DEVICE HAS"), numbers))
+    device = [(name, f"{fact.value:,.10g} {fact.unit}", fact.source) for name, fact in facts.device.facts().items()]
+    yield from ("", *table((f"{facts.device.name.upper()} ({facts.device.part})", "VALUE", "SOURCE"), device))

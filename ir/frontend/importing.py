@@ -35,8 +35,9 @@ class ImportedModel:
 
     `graph`: inputs token_ids and positions i32[seq], output logits f32[seq, vocab_size]. `weights`: its
     tensors; AbsentWeights, which have types alone, for a configuration without a seed. `config`: the
-    configuration as read ({} for a module). `folder`: where tokenizer files are, if anywhere. `random_seed`:
-    set where the weights are random.
+    configuration as read ({} for a module). `folder`: where tokenizer files are, if anywhere. `max_seq`: positions
+    that the graph serves; `trained_positions`: those that the configuration says the model has learned, if it does.
+    `random_seed`: set where the weights are random.
     """
 
     graph: Graph
@@ -49,6 +50,7 @@ class ImportedModel:
     n_layers: int
     hidden_size: int
     max_seq: int
+    trained_positions: int | None = None
     bos_token_id: int | None = None
     eos_token_ids: tuple[int, ...] = field(default=())
     random_seed: int | None = None
@@ -114,6 +116,7 @@ def _from_config(file: Path, folder: Path | None, seed: int | None, max_seq: int
         n_layers=int(config.num_hidden_layers),
         hidden_size=int(config.hidden_size),
         max_seq=length,
+        trained_positions=None if _stated_limit(raw, config) is None else limit,
         bos_token_id=config.bos_token_id,
         eos_token_ids=tuple(eos) if isinstance(eos, list) else () if eos is None else (eos,),
         random_seed=seed,
@@ -122,9 +125,15 @@ def _from_config(file: Path, folder: Path | None, seed: int | None, max_seq: int
 
 def _limit(raw: Mapping[str, Any], config: Any, model: torch.nn.Module) -> int:
     """Positions that the model was made for."""
-    limit = raw.get("context_window_size") or getattr(config, "max_position_embeddings", None) or DEFAULT_MAX_SEQ
+    limit = _stated_limit(raw, config) or DEFAULT_MAX_SEQ
     table = adapters.longest_fixed_table(model)
-    return int(limit if table is None else min(limit, table))
+    return limit if table is None else min(limit, table)
+
+
+def _stated_limit(raw: Mapping[str, Any], config: Any) -> int | None:
+    """Positions that the configuration states."""
+    limit = raw.get("context_window_size") or getattr(config, "max_position_embeddings", None)
+    return int(limit) if limit else None
 
 
 def _length(max_seq: int | None, limit: int) -> int:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from cosyn.accelerator_model import presets
 from cosyn.machine import Check, tvm_ffi_complaint
 
 
@@ -12,6 +16,46 @@ def test_targets_table_and_object(cosyn) -> None:
     names = ["cpu", "cuda_a100", "cuda_h200", "opencl_generic", *(f"fpga:{name}" for name in accelerators)]
     assert [line.split()[0] for line in cosyn("targets").out.splitlines()] == ["NAME", *names]
     assert [t["name"] for t in cosyn("targets", "--json").object["targets"]] == names
+
+
+def test_an_accelerator_target_tells_its_numbers_and_whether_it_fits(cosyn) -> None:
+    found = {t["name"]: t for t in cosyn("targets", "--json").object["targets"]}
+    assert "accelerator" not in found["cpu"]
+    u280 = found["fpga:u280"]["accelerator"]
+    assert (u280["cores"], u280["macs_per_core"], u280["clock_hz"]) == (4, 2048, 225_000_000)
+    assert u280["memory_bytes_per_second"] == 4 * 8 * 64 * 225_000_000
+    assert u280["fits"] is all(part["needed"] <= part["available"] for part in u280["resources"].values())
+    assert u280["resources"]["dsp"]["available"] == u280["device"]["facts"]["dsp"]["value"] == 9024
+    listed = next(line for line in cosyn("targets").out.splitlines() if line.startswith("fpga:u280 "))
+    summary = "4 x 2048 MACs at 225 MHz, 461 GB/s, for AMD Alveo U280, estimated "
+    assert summary + ("to fit" if u280["fits"] else "too large: ") in listed
+    tiny = next(line for line in cosyn("targets").out.splitlines() if line.startswith("fpga:tiny "))
+    assert tiny.endswith("1 x 64 MACs at 225 MHz, 7 GB/s, for AMD Kria KV260 (K26, Zynq UltraScale+), estimated to fit")
+    one = cosyn("targets", "fpga:u280").out
+    assert summary in one
+    assert "460.8 GB/s" in one
+    assert "DS963" in one
+
+
+def test_an_accelerator_too_large_for_its_device_names_the_resource(cosyn, tmp_path: Path) -> None:
+    text = (Path(presets.__file__).parent / "u280.yaml").read_text(encoding="utf-8")
+    file = tmp_path / "crowded.yaml"
+    file.write_text(text.replace("device: u280", "device: kv260"), encoding="utf-8")
+    facts = cosyn("targets", f"fpga:{file}", "--json").object["accelerator"]
+    assert facts["fits"] is False
+    assert facts["resources"]["dsp"]["needed"] > facts["resources"]["dsp"]["available"] == 1248
+    assert re.search(
+        r"for AMD Kria KV260 .*, estimated too large: dsp [\d,]+ of 1,248", cosyn("targets", f"fpga:{file}").out
+    )
+
+
+def test_an_accelerator_for_a_device_that_is_not_described_is_refused(cosyn, tmp_path: Path) -> None:
+    text = (Path(presets.__file__).parent / "u280.yaml").read_text(encoding="utf-8")
+    (tmp_path / "far.yaml").write_text(text.replace("device: u280", "device: u281"), encoding="utf-8")
+    done = cosyn("targets", f"fpga:{tmp_path / 'far.yaml'}")
+    assert done.code == 2
+    assert "unknown FPGA device 'u281'" in done.err
+    assert "did you mean 'u280'?" in done.err
 
 
 def test_one_target_shows_numbers_with_sources(cosyn) -> None:
