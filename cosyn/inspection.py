@@ -12,6 +12,8 @@ from cosyn.ir.graph import Graph
 from cosyn.ir.ops import node_cost
 from cosyn.ir.parser import ParseError, parse
 from cosyn.ir.types import bind_dim
+from cosyn.ir.weight_format import BLOCK
+from cosyn.ir.weights import has_values
 from cosyn.passes.fuse import FusionPlan, fuse
 from cosyn.passes.plan_memory import MemoryPlan, plan_memory
 from cosyn.runtime.integrity import check_files
@@ -20,11 +22,12 @@ from cosyn.runtime.manifest import read_manifest
 
 @dataclass(frozen=True)
 class Inspection:
-    """A graph after all passes, with the plans that code generation would use for it."""
+    """A graph after all passes, with the plans that code generation would use for it, and what was assumed."""
 
     graph: Graph
     fusion: FusionPlan
     memory: MemoryPlan
+    notes: tuple[str, ...] = ()
 
     @property
     def weight_bytes(self) -> int:
@@ -36,6 +39,17 @@ class Inspection:
     def kv_bytes_per_position(self) -> int:
         """Bytes that one more token adds to the KV caches of all layers."""
         return sum(s.bytes_per_token for s in self.graph.states)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMatrix:
+    """A quantized matrix that a step reads: its format, and how many of each 16 weights it keeps."""
+
+    ref: str
+    shape: tuple[int, ...]
+    format: str
+    kept: int
+    nbytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +80,26 @@ def inspect_artifact(folder: Path) -> Inspection:
 
 
 def inspect_model(request: CompileRequest, progress: Progress) -> Inspection:
-    """What the model of `request` becomes; reads no weights and writes nothing."""
+    """What the model of `request` becomes; writes nothing, and reads weights only for a recipe with a density."""
     lowered = lower_model(request, progress)
-    return Inspection(lowered.graph, lowered.fusion, lowered.memory)
+    assumed = request.recipe.density and not has_values(lowered.imported.weights)
+    notes = (_ASSUMED,) if assumed else ()
+    return Inspection(lowered.graph, lowered.fusion, lowered.memory, notes)
+
+
+_ASSUMED = "N of 16 was chosen as for normally distributed weights: a configuration alone has no others"
+
+
+def stored_matrices(graph: Graph) -> list[StoredMatrix]:
+    """The quantized matrices of a graph, in order of use."""
+    refs = dict.fromkeys(r for node in graph.nodes for r in node.operands if graph.types[r].format is not None)
+    found = []
+    for ref in refs:
+        kind = graph.types[ref]
+        assert kind.format is not None
+        shape = tuple(int(d) for d in kind.shape)
+        found.append(StoredMatrix(ref, shape, str(kind.format), kind.format.kept or BLOCK, int(kind.nbytes)))
+    return found
 
 
 def costs(graph: Graph, tokens: int, context: int) -> list[OpCost]:

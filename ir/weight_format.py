@@ -52,10 +52,15 @@ class WeightFormat:
             raise ValueError(f"integer scales need groups of signed codes below 8 bits, found {self}")
         if self.kept not in (0, *KEPT):
             raise ValueError(f"of {BLOCK} columns {', '.join(map(str, KEPT))} may be kept, found {self.kept}")
-        if self.kept and not (self.symmetric and (self.integer_scales or not self.group_size)):
-            raise ValueError(f"sparse weights are signed, in whole rows or groups with integer scales, found {self}")
         if self.kept and self.bits == 3:
             raise ValueError("codes of 3 bits have no sparse form")
+        if self.kept and not self.sparse_form:
+            raise ValueError(f"sparse weights are signed, in whole rows or groups with integer scales, found {self}")
+
+    @property
+    def sparse_form(self) -> bool:
+        """Whether N of 16 columns may be kept."""
+        return self.symmetric and self.bits != 3 and (self.integer_scales or not self.group_size)
 
     @property
     def low(self) -> int:

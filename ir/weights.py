@@ -98,6 +98,13 @@ class AbsentWeights:
         )
 
 
+def has_values(store: WeightStore) -> bool:
+    """Whether `store` can load all of its tensors: false for what a configuration alone gives."""
+    if isinstance(store, OverlaidWeights):
+        return all(has_values(part) for part in store.stores)
+    return not isinstance(store, AbsentWeights)
+
+
 def missing(key: str, known: Iterable[str]) -> WeightError:
     """The error for a key that a store lacks, with the closest name that it has."""
     from difflib import get_close_matches

@@ -10,8 +10,11 @@ from pathlib import Path
 
 from cosyn.ir.errors import RequestError
 from cosyn.ir.graph import Graph
+from cosyn.ir.interpreter import WeightReader
 from cosyn.ir.printer import print_graph
 from cosyn.ir.verifier import check
+from cosyn.ir.weight_format import KEPT
+from cosyn.passes.assign_kept import AssignKept
 from cosyn.passes.base import Pass
 from cosyn.passes.canonicalise import Canonicalise
 from cosyn.passes.decompose_moe import DecomposeMoe
@@ -25,13 +28,19 @@ from cosyn.passes.sparse_attention import BlockMask, SparseAttention
 
 @dataclass(frozen=True)
 class Options:
-    """What a compilation chooses: precision, attention pattern, and the largest step's rows of logits."""
+    """What a compilation chooses: precision, attention pattern, and the largest step's rows of logits.
+
+    `weights` reads the model's weights where there are any, and `kept` are the N of N:16 sparsity that the target has;
+    both matter to recipes with a density alone.
+    """
 
     recipe: Recipe
     max_out: int = 32
     window: int = 0
     sinks: int = 0
     block_mask: BlockMask | None = None
+    weights: WeightReader | None = None
+    kept: tuple[int, ...] = KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,8 @@ def passes(options: Options, max_seq: int) -> tuple[Pass, ...]:
         DecomposeMoe(),
         # Last: from here on types say how weights lie in memory.
         Quantize(options.recipe),
+        # Of the matrices as they are stored: merged, and a tied head apart from its table.
+        *((AssignKept(options.recipe, options.weights, options.kept),) if options.recipe.density else ()),
         # Merging and selecting leave slices of slices and weights that nothing reads.
         Canonicalise(),
     )

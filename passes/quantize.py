@@ -92,7 +92,7 @@ _MATRICES = {"linear": slice(1, 2), "expert_linear": slice(2, 3)}
 def _store(rewriter: Rewriter, ref: str, forms: list[Storage]) -> dict[Storage, str]:
     """Form → the reference that has it: `ref` itself, retyped, where one form is enough."""
     if len(forms) == 1 and isinstance(forms[0], WeightFormat):
-        _set_format(rewriter, ref, forms[0])
+        set_format(rewriter, ref, forms[0])
         return {forms[0]: ref}
     return {form: _copy(rewriter, ref, form) for form in forms}
 
@@ -104,7 +104,7 @@ def _copy(rewriter: Rewriter, ref: str, form: Storage) -> str:
     to = form if isinstance(form, DType) else dtype
     copied = rewriter.constant(f"{ref[1:]}.{_suffix(form)}", "cast", [ref], CastAttrs(to))
     if isinstance(form, WeightFormat):
-        _set_format(rewriter, copied, form)
+        set_format(rewriter, copied, form)
     return copied
 
 
@@ -112,7 +112,8 @@ def _suffix(form: Storage) -> str:
     return form.value if isinstance(form, DType) else str(form).partition(":")[0]
 
 
-def _set_format(rewriter: Rewriter, ref: str, form: WeightFormat) -> None:
+def set_format(rewriter: Rewriter, ref: str, form: WeightFormat) -> None:
+    """Store the weight or constant `ref` as `form` says."""
     type_ = TensorType(rewriter.types[ref].shape, rewriter.types[ref].dtype, form)
     rewriter.types[ref] = type_
     rewriter.weights = [replace(w, type=type_) if f"@{w.name}" == ref else w for w in rewriter.weights]

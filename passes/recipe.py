@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -9,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, TypeVar
 
+import numpy as np
 import yaml
 
 from cosyn.ir.dtype import DType
@@ -43,7 +45,8 @@ class Recipe:
     `weights` is how the matrices of linears and experts are stored, except where the first of `rules` whose
     glob matches the weight's name says otherwise; `tables` is the float type of embedding tables. Norms,
     biases and expert routers stay f32. `activations` "i8" quantizes each token's row on the fly before a
-    linear whose weight is quantized. `kv` is the element type of the KV cache.
+    linear whose weight is quantized. `kv` is the element type of the KV cache. `density`, if not 0, is how many per
+    cent of the weights of all matrices that no rule names are kept: each gets its own N of 16 (`assign_kept.py`).
     """
 
     name: str
@@ -53,6 +56,21 @@ class Recipe:
     activations: Literal["float", "i8"] = "float"
     kv: DType = DType.F16
     rules: tuple[Rule, ...] = ()
+    density: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.density:
+            return
+        if not 100 * min(KEPT) < self.density * BLOCK < 100 * BLOCK:
+            raise RecipeError(
+                f"recipe {self.name}: a density is a number of per cent between {100 * min(KEPT) // BLOCK + 1} and 99,"
+                f" found {self.density}"
+            )
+        if isinstance(self.weights, DType) or self.weights.kept or not self.weights.sparse_form:
+            raise RecipeError(
+                f"recipe {self.name}: a density needs weights of which N of {BLOCK} can be kept, and chooses N itself;"
+                f" expected weights such as i8row:f32 or i4g32u8:f32, found {_text(self.weights)}"
+            )
 
     def storage(self, names: Iterable[str], columns: int) -> Storage:
         """How a matrix made from the weights `names`, with rows of `columns`, is stored.
@@ -61,7 +79,7 @@ class Recipe:
         last group may be shorter. RecipeError where rules ask for different storage of weights that are parts of
         one matrix.
         """
-        found = {self._rule(name) for name in names}
+        found = {self._named(name) for name in names}
         if len(found) > 1:
             raise RecipeError(f"recipe {self.name}: {sorted(names)} form one matrix but have different storage")
         storage = found.pop() if found else self.weights
@@ -69,15 +87,27 @@ class Recipe:
             return storage
         return replace(storage, group_size=fitting_group(columns, storage.group_size))
 
-    def _rule(self, name: str) -> Storage:
-        return next((r.storage for r in self.rules if fnmatchcase(name, r.match)), self.weights)
+    def _named(self, name: str) -> Storage:
+        rule = self.rule(name)
+        return self.weights if rule is None else rule.storage
+
+    def rule(self, name: str) -> Rule | None:
+        """The rule that says how the weight `name` is stored, if any."""
+        return next((r for r in self.rules if fnmatchcase(name, r.match)), None)
 
     @property
     def bits_per_weight(self) -> float:
-        """Bits per matrix element, scales and zero points included, for rows of 4096."""
+        """Bits per matrix element, scales and zero points included, for rows of 4096.
+
+        With a density: where matrices keep the N next to it on either side.
+        """
         if isinstance(self.weights, DType):
             return float(self.weights.bits)
-        return self.weights.stored_bits(4096) / 4096
+        if not self.density:
+            return self.weights.stored_bits(4096) / 4096
+        choices = (*sorted(KEPT), BLOCK)
+        bits = [replace(self.weights, kept=n % BLOCK).stored_bits(4096) / 4096 for n in choices]
+        return float(np.interp(self.density, [100 * n / BLOCK for n in choices], bits))
 
 
 def fitting_group(columns: int, wanted: int) -> int:
@@ -126,10 +156,11 @@ RECIPES: Mapping[str, Recipe] = {
         ),
     )
 }  # fmt: skip
-"""Recipes by name. Those with 8-bit activations also take a suffix for N:16 sparsity (`_8of16`, `_4of16`, `_2of16`),
-and each one for the KV cache: `_kv8`, `_kv16` or `_kv32`."""
+"""Recipes by name. Those with 8-bit activations also take a suffix for N:16 sparsity: `_8of16`, `_4of16`, `_2of16`, or
+`_mixed75` for 75 % of the weights, N chosen for each matrix; and each one a suffix for the KV cache: `_kv8`, `_kv16` or
+`_kv32`."""
 
-_KEPT = {f"{n}of{BLOCK}": n for n in KEPT}
+_SPARSE = re.compile(rf"({'|'.join(map(str, KEPT))})of{BLOCK}|mixed(\d+)")
 
 
 def load_recipe(text: str) -> Recipe:
@@ -149,29 +180,37 @@ def load_recipe(text: str) -> Recipe:
 def _sparse(text: str) -> Recipe | None:
     """The recipe that `text` names, with or without a suffix for sparsity; RecipeError where it cannot be sparse."""
     base, _, suffix = text.rpartition("_")
-    if text in RECIPES or base not in RECIPES or suffix not in _KEPT:
+    found = _SPARSE.fullmatch(suffix)
+    if text in RECIPES or base not in RECIPES or found is None:
         return RECIPES.get(text)
-    recipe, kept = RECIPES[base], _KEPT[suffix]
-    try:
-        if isinstance(recipe.weights, DType):
-            raise ValueError(f"its weights are {recipe.weights.value}")
-        weights = replace(recipe.weights, kept=kept)
-    except ValueError as error:
-        able = ", ".join(name for name, r in RECIPES.items() if r.activations == "i8" and "w3" not in name)
+    recipe, (kept, density) = RECIPES[base], found.groups()
+    if isinstance(recipe.weights, DType) or not recipe.weights.sparse_form:
+        able = ", ".join(
+            name for name, r in RECIPES.items() if not isinstance(r.weights, DType) and r.weights.sparse_form
+        )
         raise RecipeError(
-            f"recipe {text}: {base} has no N:{BLOCK} sparse form ({error}); these have: {able}"
-        ) from error
+            f"recipe {text}: {base} has no N:{BLOCK} sparse form (its weights are {_text(recipe.weights)}); these have:"
+            f" {able}"
+        )
+    if density:
+        share = f"{int(density)} % of the weights kept, each matrix 16, 8, 4 or 2 of {BLOCK}"
+        return replace(recipe, name=text, description=f"{recipe.description}; {share}", density=int(density))
+    weights = replace(recipe.weights, kept=int(kept))
     return replace(
         recipe, name=text, description=f"{recipe.description}; {kept} of {BLOCK} weights kept", weights=weights
     )
+
+
+def _text(storage: Storage) -> str:
+    return storage.value if isinstance(storage, DType) else str(storage)
 
 
 def read_recipe(path: Path) -> Recipe:
     """The recipe that a YAML file describes; RecipeError names the file, the key and what was expected.
 
     Keys: `name`, `description`, `weights` (f32, f16, bf16 or a format such as i4g32:f16), `tables` (f32, f16,
-    bf16), `activations` (float or i8), `kv` (f32, f16 or i8) and `rules`, a list of `{match: GLOB, storage:
-    …}`.
+    bf16), `activations` (float or i8), `kv` (f32, f16 or i8), `density` (per cent of the weights kept) and `rules`, a
+    list of `{match: GLOB, storage: …}`.
     """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -182,7 +221,7 @@ def read_recipe(path: Path) -> Recipe:
     return _from_mapping(data, path)
 
 
-_KEYS = ("name", "description", "weights", "tables", "activations", "kv", "rules")
+_KEYS = ("name", "description", "weights", "tables", "activations", "kv", "density", "rules")
 
 
 def _from_mapping(data: object, path: Path) -> Recipe:
@@ -194,6 +233,9 @@ def _from_mapping(data: object, path: Path) -> Recipe:
         data.get("activations", "float"), {"float": "float", "i8": "i8"}, "activations", where
     )
     tables = _choice(data.get("tables", "f16"), _FLOATS, "tables", where)
+    density = data.get("density", 0)
+    if not isinstance(density, int):
+        raise RecipeError(f"recipe {where}: density is a whole number of per cent, found {density!r}")
     rules = []
     for number, rule in enumerate(data.get("rules") or [], start=1):
         _check_keys(rule, ("match", "storage"), ("match", "storage"), f"{where}, rule {number}")
@@ -201,7 +243,7 @@ def _from_mapping(data: object, path: Path) -> Recipe:
     return Recipe(
         str(data.get("name", path.stem)), str(data.get("description", "")),
         _storage(str(data["weights"]), where),
-        tables, activations, kv, tuple(rules),
+        tables, activations, kv, tuple(rules), density,
     )  # fmt: skip
 
 

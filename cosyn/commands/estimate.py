@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,7 @@ def command(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="As in `compile`; a config.json is enough, weights are not read.",
+            help="As in `compile`; a config.json is enough.",
             show_default=False,
         ),
     ],
@@ -53,7 +54,7 @@ def command(
     quiet: Quiet = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Estimate MODEL on a target that need not be here: no weights are read and nothing runs."""
+    """Estimate MODEL on a target that need not be here: nothing runs; weights are read for `_mixed` recipes alone."""
     console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
     workload = Workload(prompt_tokens, new_tokens, context)
     accelerator = is_accelerator(target)
@@ -67,6 +68,10 @@ def command(
     request = make_request(console, model, "cpu" if accelerator else target, recipe, Path())
     from cosyn.inspection import inspect_model
 
+    if accelerator:
+        from cosyn.codegen.fpga.compile_model import accelerator_config, usable_kept
+
+        request = replace(request, kept=usable_kept(accelerator_config(target)))
     with console.steps() as progress:
         found = inspect_model(request, progress)
     check_workload(workload, found.graph.dims["seq"][1])
@@ -78,6 +83,7 @@ def command(
         from cosyn.estimation_roofline import estimate_roofline
 
         estimate = estimate_roofline(found, request.target, request.recipe, workload)
+    estimate = replace(estimate, notes=(*estimate.notes, *found.notes))
     data = {**estimate.as_json(), "model": found.graph.name, "recipe": request.recipe.name}
     console.result(data, _lines(estimate, found.graph.name, request.recipe.name, workload))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +16,7 @@ from cosyn.console import Console, table
 from cosyn.errors import CommandError
 
 if TYPE_CHECKING:
-    from cosyn.inspection import Inspection, OpCost
+    from cosyn.inspection import Inspection, OpCost, StoredMatrix
 
 EXAMPLES = examples(
     ("a summary of what a model becomes", "cosyn inspect ./TinyLlama --recipe w4a16_g32"),
@@ -34,6 +35,9 @@ def command(
     ],
     ir: Annotated[bool, typer.Option("--ir", help="The graph after all passes, as text.")] = False,
     costs: Annotated[bool, typer.Option("--costs", help="Operations and bytes by op.")] = False,
+    weights: Annotated[
+        bool, typer.Option("--weights", help="How each matrix is stored, and how many of 16 weights it keeps.")
+    ] = False,
     groups: Annotated[bool, typer.Option("--groups", help="What becomes one kernel.")] = False,
     memory: Annotated[bool, typer.Option("--memory", help="Where each value lies in the arena.")] = False,
     picture: Annotated[
@@ -57,7 +61,7 @@ def command(
     quiet: Quiet = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Show what MODEL becomes, or what the artifact DIR was made from. Reads no weights and runs nothing."""
+    """Show what MODEL becomes, or what the artifact DIR was made from. Runs nothing."""
     console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
     if program:
         from cosyn.program_listing import program_data, program_lines, read_program
@@ -77,6 +81,10 @@ def command(
     if costs:
         data["costs"] = [asdict(r) for r in rows]
         lines += ["", *_cost_lines(rows)]
+    if weights:
+        stored = inspection.stored_matrices(found.graph)
+        data["matrices"] = [asdict(m) for m in stored]
+        lines += ["", *_weight_lines(stored)]
     if groups:
         data["groups"] = [asdict(g) for g in found.fusion.groups]
         lines += ["", *table(("GROUP", "KIND", "NODES"), [(g.name, g.kind, " ".join(g.nodes))
@@ -142,12 +150,23 @@ def _summary_lines(found: Inspection, rows: list[OpCost], tokens: int, context: 
     yield f"arena {megabytes(memory.arena_bytes)}, {ratio:.3f} of the liveness lower bound"
     moved = sum(r.read_bytes + r.written_bytes for r in rows)
     work = sum(r.ops for r in rows)
+    yield from (f"note: {note}" for note in found.notes)
     yield f"a step of {tokens} after {context}: {work / 1e6:.2f} M operations, {megabytes(moved)} moved"
 
 
 def _cost_lines(rows: list[OpCost]) -> list[str]:
     cells = [(r.op, str(r.count), f"{r.ops:,}", f"{r.read_bytes:,}", f"{r.written_bytes:,}") for r in rows]
     return table(("OP", "NODES", "OPERATIONS", "BYTES READ", "BYTES WRITTEN"), cells)
+
+
+def _weight_lines(stored: list[StoredMatrix]) -> list[str]:
+    cells = [(m.ref, "x".join(map(str, m.shape)), m.format, f"{m.kept} of 16", f"{m.nbytes:,}") for m in stored]
+    lines = table(("MATRIX", "SHAPE", "FORMAT", "KEPT", "BYTES"), cells)
+    total = sum(math.prod(m.shape) for m in stored)
+    if total:
+        share = sum(math.prod(m.shape) * m.kept for m in stored) / (16 * total)
+        lines.append(f"kept: {share:.1%} of {total:,} weights")
+    return lines
 
 
 def _memory_lines(found: Inspection) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -131,6 +132,18 @@ def test_inspect_an_artifact(cosyn, artifact) -> None:
     assert len(found["groups"]) >= found["kernels"] > 50
     assert "attend" in found["ir"]
     assert found["buffers"]
+
+
+def test_inspect_tells_how_many_weights_each_matrix_keeps(cosyn, tiny_model) -> None:
+    done = cosyn("inspect", tiny_model, "--recipe", "w8a8_mixed75", "--weights", "--json")
+    matrices = done.object["matrices"]
+    sizes = [math.prod(m["shape"]) for m in matrices]
+    share = sum(size * m["kept"] for size, m in zip(sizes, matrices, strict=True)) / (16 * sum(sizes))
+    assert {m["kept"] for m in matrices} >= {8, 16}
+    assert 0.6 < share <= 0.75
+    assert all((".8of16" in m["format"]) == (m["kept"] == 8) for m in matrices if m["kept"] in (8, 16))
+    table = cosyn("inspect", tiny_model, "--recipe", "w8a8_mixed75", "--weights").out
+    assert f"kept: {share:.1%} of {sum(sizes):,} weights" in table
 
 
 def test_inspect_a_config_alone(cosyn, tiny_model) -> None:

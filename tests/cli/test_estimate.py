@@ -26,6 +26,15 @@ def test_an_accelerator(cosyn) -> None:
     assert {"dsp", "lut", "ff", "bram36", "uram"} == set(found["resources"])
 
 
+def test_a_density_without_weights_is_spread_and_said(cosyn) -> None:
+    words = ("estimate", CONFIG, "--target", "fpga:u280", "--context", "64", "--json", "--quiet", "--recipe")
+    dense, mixed, half = (cosyn(*words, f"w8a8{end}").object for end in ("", "_mixed75", "_8of16"))
+    seconds = [found["decode_seconds_per_token"] for found in (half, mixed, dense)]
+    assert seconds == sorted(seconds)
+    said = [any("as for normally distributed weights" in note for note in f["notes"]) for f in (half, mixed, dense)]
+    assert said == [False, True, False]
+
+
 def test_the_table_for_a_reader(cosyn) -> None:
     done = cosyn("estimate", CONFIG, "--target", "fpga:u280", "--quiet")
     assert done.code == 0, done.err

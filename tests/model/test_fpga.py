@@ -22,6 +22,8 @@ RUNS = [
     ("odd", "llama", "w4a8_g32"),
     ("odd", "llama", "w8a8_8of16"),
     ("tiny", "opt", "w4a8_g32_4of16"),
+    ("tiny", "llama", "w4a8_g32_mixed60"),
+    ("odd", "qwen2", "w8a8_mixed40"),
     ("tiny", "qwen2", "w3a8_g128"),
     ("u280", "llama_tied", "w8a8"),
     ("odd", "mistral", "w2a8_g32"),
@@ -30,6 +32,7 @@ RUNS = [
 QUICK = {
     ("tiny", "gemma2", "w8a8"), ("tiny", "opt_projected", "w8a8"), ("tiny", "phi3_longrope", "w8a8"),
     ("odd", "bloom", "w8a8"), ("odd", "falcon_multihead", "w8a8"), ("odd", "llama", "w8a8_8of16"),
+    ("tiny", "llama", "w4a8_g32_mixed60"),
     ("tiny", "qwen2", "w3a8_g128"), ("u280", "llama_tied", "w8a8"),
 }  # fmt: skip
 
