@@ -31,8 +31,6 @@ from cosyn.runtime.session import Session
 from cosyn.verification import Progress
 
 _TIMEOUT_SECONDS = 3600.0
-_LONGEST_WAVES = 300_000
-"""Cycles of a step above which no waveform is written: it would take minutes and gigabytes."""
 
 OUTSIDE = "embedding and head"
 
@@ -135,21 +133,15 @@ def _compare(found: np.ndarray, expected: np.ndarray, position: int) -> str | No
     )
 
 
-def _explained(lockstep: Lockstep, mismatch: Mismatch, rtl_folder: Path) -> Difference | None:
-    """The first element that differs, by running the step again."""
+def _explained(lockstep: Lockstep, mismatch: Mismatch, folder: Path) -> Difference | None:
+    """The first element that differs, by running the step again on the artifact's RTL."""
     if mismatch.index < 0 or mismatch.opcode == Opcode.SYS:
         return None
+    simulated, found = lockstep.memories_before()
     return explain(
-        lockstep.config,
-        lockstep.program,
-        lockstep.registers,
-        lockstep.memories_before(),
-        mismatch.core,
-        mismatch.opcode,
-        mismatch.index,
-        waves=mismatch.cycle < _LONGEST_WAVES,
-        folders=[rtl_folder / "rtl"],
-    )
+        lockstep.config, lockstep.program, lockstep.registers, simulated, mismatch.core, mismatch.opcode,
+        mismatch.index, folders=[folder / "rtl"], rtl_memories=found,
+    )  # fmt: skip
 
 
 def _reports(steps: Iterable[tuple[int, StepRun]], graph: Graph, design: Design) -> Iterable[StepReport]:

@@ -50,9 +50,12 @@ def _simulator(artifact: Artifact, *, timing: bool) -> Executor:
 def _rtl(artifact: Artifact, simulator: Any) -> Executor:
     from cosyn.accelerator_engine import artifact_config
     from cosyn.rtl_testbench.session import RtlSession
+    from cosyn.runtime.fpga.description import read_description
     from cosyn.runtime.fpga.driver import FpgaExecutor
 
-    transport = RtlSession(artifact_config(artifact.folder), simulator)
+    config = artifact_config(artifact.folder)
+    size = max(read_description(artifact.folder).memory_stripes) * config.stripe_bytes
+    transport = RtlSession(config, simulator, data_bytes=size, folders=[artifact.folder / "rtl"])
     return FpgaExecutor(artifact.folder, artifact.manifest, transport, timeout=3600.0)
 
 
@@ -70,3 +73,17 @@ ENGINES: Mapping[str, Callable[[Artifact], Executor]] = {
     "icarus": lambda artifact: _rtl(artifact, "icarus"),
 }
 """Name → what connects to it: the functional simulator, the cycle simulator, the reference, the RTL."""
+
+
+def accelerator_cycles(model: LanguageModel) -> dict[str, object]:
+    """What the accelerator took for the model's steps so far; empty for what runs elsewhere or counts no cycles.
+
+    `cycles`; `cycles_per_step`, of each as [tokens, cycles]; of an RTL simulation also `simulation_cpu_seconds`.
+    """
+    steps: list[tuple[int, int]] = getattr(model.executor, "cycles", [])
+    cycles = sum(count for _, count in steps)
+    if not cycles:
+        return {}
+    found: dict[str, object] = {"cycles": cycles, "cycles_per_step": [list(step) for step in steps]}
+    seconds: Callable[[], float] | None = getattr(getattr(model.executor, "transport", None), "cpu_seconds", None)
+    return found if seconds is None else found | {"simulation_cpu_seconds": round(seconds(), 2)}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from cosyn.accelerator_model.errors import RequestError
+from cosyn.accelerator_model.errors import CosynError
 
 
-class ToolError(RequestError):
+class ToolError(CosynError):
     """A simulator, compiler or synthesis tool is missing or does not work; the message says what to install."""
 
 
-class BuildError(RequestError):
+class BuildError(CosynError):
     """A tool refused the RTL; the message holds its first error and the log's path."""
 
 
@@ -17,7 +17,7 @@ class BlockFailure(AssertionError):
     """A cocotb test failed; the message holds the first failure and how to see it."""
 
 
-class SessionError(RequestError):
+class SessionError(CosynError):
     """The simulated accelerator did not do what the host asked, or its simulation ended."""
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
 import subprocess
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +22,7 @@ from cosyn.accelerator_model.control import CoreRegister, core_address, global_r
 from cosyn.accelerator_model.isa.opcode import Opcode
 from cosyn.rtl_testbench.build import Design, build
 from cosyn.rtl_testbench.errors import SessionError, SessionTimeout
-from cosyn.rtl_testbench.session_server import SOCKET_VARIABLE
+from cosyn.rtl_testbench.session_names import SOCKET_VARIABLE, VISIBLE, WINDOW
 from cosyn.rtl_testbench.toolchain import Simulator
 
 Bytes = npt.NDArray[np.uint8]
@@ -31,7 +33,7 @@ PROGRAM_BYTES = 1 << 26
 DATA_BYTES = 1 << 33
 """Size of a core's memory unless the session is told; the file is sparse."""
 
-_ICARUS_DATA_BYTES, _ICARUS_PROGRAM_BYTES = 1 << 19, 1 << 17
+_ICARUS_DATA_BYTES, _ICARUS_PROGRAM_BYTES = 1 << 19, 1 << 18
 _UNKNOWN_DIGEST = -1
 """Of a retirement that wrote an unknown bit (Icarus)."""
 _TRACE_RECORDS = 1 << 24
@@ -39,30 +41,13 @@ _TRACE_HEADER = 16
 _CONTROL, _STATUS = global_register("CONTROL"), global_register("STATUS")
 _INTERRUPT_ENABLE = 1 << _CONTROL.field("INTERRUPT_ENABLE").low
 
-VISIBLE = (
-    "rst",
-    "clk",
-    "stop",
-    "interrupt",
-    "cycle_q",
-    "limit",
-    "host_go",
-    "host_write",
-    "host_address",
-    "host_data",
-    "host_done_q",
-    "host_read_q",
-    "host_response_q",
-    "fail_read",
-    "fail_write",
-    "fail_channel",
-    "fail_address",
-    "freeze_channel",
-    "freeze_reads",
-    "freeze_writes",
-    "pause",
-)
-"""Signals of cosyn_tb that the server uses."""
+WAVES_FILE = "waves.fst"
+_CRASHED_FILE = "crashed"
+"""Tells `_end`, which must not hold the session, to keep the log."""
+_TAIL_LINES = 30
+_START_SECONDS = 300.0
+"""A simulation that has not answered its first command by then is given up."""
+_END_SECONDS = 30.0
 
 
 class RtlRetirement(NamedTuple):
@@ -87,34 +72,33 @@ class RtlSession:
         simulator: Simulator = "verilator",
         *,
         data_bytes: int | None = None,
-        waves: bool = False,
+        window: bool = False,
         visible: Sequence[str] = (),
         folders: Sequence[Path] = (),
         trace_writes: bool = False,
         memory_files: Sequence[Path] = (),
     ) -> None:
-        """Build the simulation (or find it built) and start it.
+        """Build the simulation (or find it built) and start it. ToolError, BuildError, SessionError.
 
-        `visible` names modules that faults may reach into; modules are sought in `folders` before rtl/. With
-        `trace_writes` every write to a buffer is recorded (Verilator). `memory_files` holds the cores' memories, one
-        file each, which are changed in place and stay; new and empty ones by default.
+        With `window` it can record waves (`record_from`), with `trace_writes` every write to a buffer (Verilator).
+        `visible` names modules that faults may reach into; modules are sought in `folders` before rtl/. `memory_files`
+        holds the cores' memories, one file each, which are changed in place and stay; new and empty ones by default.
         """
         small = simulator == "icarus"
         design = Design(
             "cosyn_tb",
             config,
             simulator,
-            folders=tuple(folders),
+            folders=tuple(folder.resolve() for folder in folders),
             visible=tuple(visible),
-            shown=VISIBLE,
+            shown=(*VISIBLE, WINDOW) if window else VISIBLE,
             timing=True,
-            waves=waves,
-            defines=("COSYN_WRITES",) if trace_writes else (),
+            waves=window,
+            defines=("COSYN_WRITES",) * trace_writes + ("COSYN_WINDOW",) * window,
         )
         built = build(design)
         self.config = config
         self.folder = Path(tempfile.mkdtemp(prefix="cosyn-rtl-"))
-        self._waves = waves
         self._writes: list[tuple[int, int]] = []
         self._memory: list[Bytes] = []
         self._program: list[Bytes] = []
@@ -152,7 +136,8 @@ class RtlSession:
         self.log = self.folder / "simulation.log"
         with self.log.open("w", encoding="utf-8") as handle:
             self._process = subprocess.Popen(
-                built.command(),
+                # Without the options that would record from the first cycle: cosyn_tb starts when it is told.
+                built.command()[:1] if window else built.command(),
                 cwd=self.folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -163,7 +148,10 @@ class RtlSession:
         theirs.close()
         self._socket = ours
         self._stream = ours.makefile("rw")
+        self._end = weakref.finalize(self, _end, self._process, ours, self._stream, self.folder)
+        ours.settimeout(_START_SECONDS)
         self._ask("reset", cycles=4)
+        ours.settimeout(None)
 
     # -- transport --------------------------------------------------------------------------------------------------
 
@@ -210,16 +198,8 @@ class RtlSession:
             )
 
     def close(self) -> None:
-        """End the simulation and remove its files (waves and their folder stay)."""
-        self._stream.close()
-        self._socket.close()
-        try:
-            self._process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if not self._waves:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        """End the simulation and remove its memories; waves, and the log of one that crashed, stay in `folder`."""
+        self._end()
 
     def __enter__(self) -> RtlSession:
         return self
@@ -266,6 +246,20 @@ class RtlSession:
     def counter(self, core: int, register: CoreRegister, opcode: Opcode | None = None) -> int:
         """A core's counter."""
         return self.read_register(core_address(core, register, opcode))
+
+    def record_from(self, cycle: int) -> Path:
+        """Start recording waves in that cycle since reset; the file, which is complete after `close`."""
+        self._ask("set", values={WINDOW: cycle})
+        return self.folder / WAVES_FILE
+
+    def cpu_seconds(self) -> float:
+        """Processor time that the simulation has taken so far."""
+        return float(self._ask("cpu_seconds"))
+
+    @property
+    def process_id(self) -> int:
+        """Of the simulation."""
+        return self._process.pid
 
     def set(self, **signals: int) -> None:
         """Set fault and stress inputs of the simulation top: fail_read, freeze_writes, pause, … (see cosyn_tb.sv)."""
@@ -325,16 +319,49 @@ class RtlSession:
             self._stream.write(json.dumps({"do": do, **fields}) + "\n")
             self._stream.flush()
             line = self._stream.readline()
+        except TimeoutError:
+            self._process.kill()
+            raise SessionError(f"the simulation did not start within {_START_SECONDS:.0f} s{self._tail()}") from None
         except OSError:
             line = ""
         if not line:
-            self._process.wait(timeout=30)
-            tail = "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-30:])
-            raise SessionError(f"the simulation ended with {self._process.returncode}:\n{tail}")
+            code = _wait(self._process)
+            raise SessionError(f"the simulation ended with {code}{' at its start' * (do == 'reset')}{self._tail()}")
         answer: Mapping[str, Any] = json.loads(line)
         if "error" in answer:
             raise SessionError(str(answer["error"]))
         return answer["result"]
+
+    def _tail(self) -> str:
+        """The path of the log, and its end."""
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        (self.folder / _CRASHED_FILE).touch()
+        return "; log: " + "\n".join([str(self.log), *text.splitlines()[-_TAIL_LINES:]])
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    """The exit code of a process that ends by itself, or is made to."""
+    try:
+        return process.wait(timeout=_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def _end(process: subprocess.Popen[bytes], connection: socket.socket, stream: TextIO, folder: Path) -> None:
+    """End the simulation and remove its memories; also when the session is forgotten, and when Python ends."""
+    # A command that a dead simulation never took is still in the buffer.
+    with contextlib.suppress(OSError):
+        stream.close()
+    connection.close()
+    _wait(process)
+    waves, crashed = (folder / WAVES_FILE).exists(), (folder / _CRASHED_FILE).exists()
+    if not waves and not crashed:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    for path in folder.iterdir():
+        if path.suffix != ".fst" and path.suffix != ".log":
+            path.unlink(missing_ok=True)
 
 
 def _number(text: str) -> int:

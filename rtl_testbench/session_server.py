@@ -19,9 +19,9 @@ from cocotb.handle import HierarchyObject
 from cocotb.triggers import FallingEdge, RisingEdge
 from cocotb.utils import get_sim_time
 
-_UNKNOWN = str.maketrans("XZUW-", "00000")
+from cosyn.rtl_testbench.session_names import SOCKET_VARIABLE
 
-SOCKET_VARIABLE = "COSYN_RTL_SOCKET"
+_UNKNOWN = str.maketrans("XZUW-", "00000")
 _CHUNK_CYCLES = 2_000_000
 """How long the accelerator runs before the server looks at the clock on the wall."""
 
@@ -101,6 +101,10 @@ class Server:
         for _ in range(cycles):
             await FallingEdge(self.dut.clk)
         return float(get_sim_time("ns"))
+
+    async def cpu_seconds(self) -> float:
+        """Processor time of this process so far."""
+        return time.process_time()
 
     def _find(self, path: str) -> Any:
         handle: Any = self.dut

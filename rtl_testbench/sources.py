@@ -40,7 +40,8 @@ def module_files(top: str, folders: Iterable[Path] = ()) -> tuple[Path, ...]:
     stack = [top]
     while stack:
         name = stack.pop()
-        if name in files:
+        # Packages are generated anew; an artifact's rtl/ holds copies of them.
+        if name in files or name.endswith("_pkg"):
             continue
         path = next((place / f"{name}.sv" for place in places if (place / f"{name}.sv").exists()), None)
         if path is None:

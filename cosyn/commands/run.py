@@ -184,8 +184,11 @@ class _Writer:
         result = stream.result
         if self.model.tokenizer is None and not self.console.as_json:
             write_stream(" ".join(str(t) for t in result.token_ids))
-        self.console.result(_data(result), [""])
-        self.console.log(_speed(result))
+        from cosyn.engines import accelerator_cycles
+
+        accelerator = accelerator_cycles(self.model)
+        self.console.result(_data(result) | accelerator, [""])
+        self.console.log(_speed(result) + (f"; accelerator: {accelerator['cycles']} cycles" if accelerator else ""))
         return result.text
 
 

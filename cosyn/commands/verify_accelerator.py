@@ -10,6 +10,7 @@ from cosyn.console import table
 
 if TYPE_CHECKING:
     from cosyn.accelerator_verification import AcceleratorReport, StepReport
+    from cosyn.rtl_testbench.system.explain import Difference
     from cosyn.rtl_testbench.system.report import Cycles
 
 _HEADINGS = ("", "RTL", "SIMULATOR", "", "ESTIMATE", "")
@@ -39,7 +40,7 @@ def lines(report: AcceleratorReport, verbose: int) -> Iterator[str]:
         yield f"the RTL differs from the simulator after {report.checked} retirements: {report.mismatch}"
         if report.difference is not None:
             yield f"first element: {report.difference.text}"
-            yield f"waveform: {report.difference.waves or 'none: the step is too long'}"
+            yield from _waves(report.difference)
     elif report.wrong_logits is not None:
         yield report.wrong_logits
     else:
@@ -47,6 +48,11 @@ def lines(report: AcceleratorReport, verbose: int) -> Iterator[str]:
             f"{report.checked} instructions retired on the RTL with the simulator's writes;"
             f" the logits of {len(report.steps)} steps are those of the bit-exact reference"
         )
+
+
+def _waves(difference: Difference) -> Iterator[str]:
+    if difference.waves is not None and difference.window is not None:
+        yield f"waveform: {difference.waves} (cycles {difference.window.first} to {difference.window.last})"
 
 
 def _step(step: StepReport) -> Iterator[str]:

@@ -130,3 +130,23 @@ async def halt(dut: Any) -> None:
         await RisingEdge(dut.clk_i)
         assert not dut.issue_o.value
         assert not dut.unit_valid_o.value
+
+
+@cocotb.test
+async def halt_after_an_offer(dut: Any) -> None:
+    """What the unit has been offered stays valid through a halt until it is accepted; nothing follows it."""
+    bench = Bench(dut, _seed(), 10, slow=lambda: True, busy=lambda: True)
+    await bench.start()
+    for _ in range(6):
+        await bench.step()
+    assert dut.unit_valid_o.value
+    dut.halt_i.value = 1
+    for _ in range(5):
+        await bench.step()
+    bench.slow = never
+    for _ in range(2):
+        await bench.step()
+    assert bench.issued == 1
+    for _ in range(5):
+        await RisingEdge(dut.clk_i)
+        assert not dut.unit_valid_o.value

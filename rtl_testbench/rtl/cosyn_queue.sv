@@ -6,7 +6,7 @@ module cosyn_queue #(
 ) (
   input  logic                                  clk_i,
   input  logic                                  rst_i,
-  input  logic                                  halt_i,           // issue nothing more
+  input  logic                                  halt_i,           // issue nothing more than the unit has been offered
   input  logic                                  valid_i,
   output logic                                  ready_o,
   input  logic [cosyn_pkg::InstructionBits-1:0] inst_i,
@@ -32,6 +32,7 @@ module cosyn_queue #(
   logic [cosyn_pkg::InstructionBits-1:0] head;
   logic [QueueCountBits-1:0]             unused_queue_count;
   logic [FlightCountBits-1:0]            unused_flight_count;
+  logic                                  offered_q;        // valid stays until accepted, through a halt too
 
   cosyn_fifo #(.Width(cosyn_pkg::InstructionBits), .Depth(cosyn_pkg::QueueDepth)) u_queue (
     .clk_i, .rst_i,
@@ -41,7 +42,8 @@ module cosyn_queue #(
   );
 
   assign wait_o       = head_valid ? head[cosyn_pkg::WaitLow +: cosyn_pkg::MaskBits] : '0;
-  assign unit_valid_o = head_valid && tokens_ready_i && flight_ready && !halt_i;
+  assign unit_valid_o = head_valid && tokens_ready_i && flight_ready && (!halt_i || offered_q);
+  always_ff @(posedge clk_i) offered_q <= !rst_i && unit_valid_o && !unit_ready_i;
   assign unit_inst_o  = head;
   assign issue_o      = unit_valid_o && unit_ready_i;
 

@@ -1,50 +1,52 @@
-"""Where two runs of an instruction first differ: the element, both values, and a waveform of the step."""
+"""Where two runs of an instruction first differ: the element, both values, and a waveform around it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cosyn.accelerator_model.config import AcceleratorConfig
-from cosyn.accelerator_model.control import CoreRegister, core_address, global_register, runtime_register_address
 from cosyn.accelerator_model.errors import ProgramError
-from cosyn.accelerator_model.isa import Instruction, Opcode, Register
+from cosyn.accelerator_model.isa import Instruction, Load, Opcode, Register, Store
+from cosyn.accelerator_model.isa.ld_meaning import shape as load_shape
 from cosyn.accelerator_model.isa.machine import CoreState
+from cosyn.accelerator_model.isa.operands import run_lines
+from cosyn.accelerator_model.isa.st_meaning import addresses
 from cosyn.accelerator_model.program import Program
 from cosyn.accelerator_model.simulator.functional import FunctionalRun
 from cosyn.accelerator_model.simulator.machine import register_file
-from cosyn.rtl_testbench.errors import SessionError
-from cosyn.rtl_testbench.session import RtlSession
+from cosyn.rtl_testbench.system.places import Place, first_stored_difference, first_written_difference
+from cosyn.rtl_testbench.system.replay import Replay, Step, Window, replay
 
 Bytes = npt.NDArray[np.uint8]
 
-Place = tuple[str, int, int, int]
-"""Buffer ("vector" or "activation"), bank, line, and word (vector) or byte (activation) of the line."""
-
-_WRITE = np.dtype("<u4, <u4, <u4, <u4, <u8, <u8, (64,)u1")
-_WRITE.names = ("place", "address", "slot", "unused", "mask", "cycle", "data")
-_ACTIVATION_WRITER = 6
-_PATIENCE_SECONDS = 600.0
+_MARGIN = 200
+"""Cycles before and after an instruction that its waveform shows."""
+_LONGEST = 20_000
+"""Of a longer instruction it shows the end."""
+_HANG = 2_000
+"""Cycles shown before and after the last retirement where the instruction never retired."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first element, in order of its address, that an instruction wrote differently."""
+    """The first element, in order of its address, that an instruction read or wrote differently."""
 
     text: str
     waves: Path | None
-    """Waveform of the whole step; None where the tools cannot write one."""
+    """Waveform of the instruction; None where none was asked for."""
+    window: Window | None
+    """The cycles that it shows."""
 
 
 def explain(
     config: AcceleratorConfig,
     program: Program,
-    registers: dict[Register, int],
+    registers: Mapping[Register, int],
     memories: Sequence[Bytes],
     core: int,
     opcode: Opcode,
@@ -53,52 +55,80 @@ def explain(
     waves: bool = True,
     folders: Sequence[Path] = (),
     rtl_program: Program | None = None,
+    rtl_memories: Sequence[Bytes] | None = None,
 ) -> Difference:
     """Run the step again, on the RTL with every write recorded and in the simulator, and compare that instruction.
 
-    `memories` are the cores' memories as they were before the step; `rtl_program` is what the RTL runs, if not the
-    same.
+    `memories` are the cores' memories as they were before the step; `rtl_program` and `rtl_memories` are what the RTL
+    runs and holds, if not the same. With `waves` the RTL runs twice: to find the cycles, and to record them.
     """
-    run = _expected(config, program, registers, memories, core, index)
-    size = max(memory.size for memory in memories)
-    session = RtlSession(config, data_bytes=size, waves=waves, trace_writes=True, folders=folders)
-    with session:
-        for number, memory in enumerate(memories):
-            session.write_memory(number, 0, memory)
-            session.load_program(number, 0, (rtl_program or program).cores[number].to_bytes())
-            session.write_register(core_address(number, CoreRegister.PROGRAM_BASE_LOW), 0)
-        for register, value in registers.items():
-            session.write_register(runtime_register_address(register), value)
-        session.write_register(global_register("CONTROL").address, 1)
-        try:
-            session.wait_done(_PATIENCE_SECONDS, cycles=50_000_000)
-        except SessionError as error:
-            hang = f"; {error}"
-        else:
-            hang = ""
-        same_class = [i for i, item in enumerate(program.cores[core].instructions) if item.opcode == opcode]
-        order = same_class.index(index)
-        cycles = [item.cycle for item in session.take_retirements() if (item.core, item.opcode) == (core, opcode)]
-        records = np.fromfile(session.folder / "writes.bin", _WRITE)
-    path = session.folder / "waves.fst" if waves else None
-    if order >= len(cycles):
-        return Difference(f"it never retired{hang}", path)
-    since = cycles[order - 1] if order else 0
-    found = _found(config, records, core, opcode, since, cycles[order])
-    # Written with the value that was there before is no change; but a place that should not change may have.
-    extra = {place: run.after(place) for place in found if place not in run.written}
-    return Difference(_first(run.written | extra, found), path)
+    expected = _expected(config, program, registers, memories, core, index)
+    rtl_memories = memories if rtl_memories is None else rtl_memories
+    step = Step(config, rtl_program or program, registers, rtl_memories, folders)
+    run = replay(step, waves=waves)
+    same_class = [i for i, item in enumerate(program.cores[core].instructions) if item.opcode == opcode]
+    order, ends = same_class.index(index), run.cycles(core, opcode)
+    since = _began(run, core, opcode, ends[order]) if order < len(ends) else 0
+    window = _window(run, since, ends[order] if order < len(ends) else None)
+    instruction = program.cores[core].instructions[index]
+    stores = isinstance(instruction, Store)
+    # Memory as it is when the instruction has ended: a second run stops there.
+    again = replay(step, window, waves=waves) if waves or stores else None
+    text = _loaded(config, instruction, registers, memories[core], rtl_memories[core])
+    if text is None and order >= len(ends):
+        text = f"it never retired{'; ' * bool(run.failure)}{run.failure}"
+    if text is None and stores and again is not None and expected.stored is not None:
+        stripes, data = expected.stored
+        text = first_stored_difference(stripes, data, again.memories[core][stripes])
+    if text is None:
+        found = run.written(core, opcode, since, ends[order])
+        # Written with the value that was there before is no change; but a place that should not change may have.
+        extra = {place: expected.after(place) for place in found if place not in expected.written}
+        text = first_written_difference(expected.written | extra, found)
+    text = text or "the buffers hold the same values: the order of its writes or their number differs"
+    if again is None or again.waves is None:
+        return Difference(text, None, None)
+    return Difference(text, again.waves, Window(window.first, min(window.last, again.ended)))
+
+
+def _began(run: Replay, core: int, opcode: Opcode, end: int) -> int:
+    """When the unit of that class ended what it did before; MM and MV share theirs."""
+    matrix = (Opcode.MM, Opcode.MV)
+    ends = [cycle for unit in (matrix if opcode in matrix else (opcode,)) for cycle in run.cycles(core, unit)]
+    return max((cycle for cycle in ends if cycle < end), default=0)
+
+
+def _window(run: Replay, since: int, until: int | None) -> Window:
+    if until is None:
+        last = max((item.cycle for item in run.retirements), default=0)
+        return Window(max(0, last - _HANG), last + _HANG)
+    return Window(max(0, max(since, until - _LONGEST) - _MARGIN), until + _MARGIN)
+
+
+def _loaded(
+    config: AcceleratorConfig,
+    instruction: Instruction,
+    registers: Mapping[Register, int],
+    expected: Bytes,
+    found: Bytes,
+) -> str | None:
+    """Where the memory that a load reads differs already."""
+    if not isinstance(instruction, Load):
+        return None
+    runs = load_shape(instruction, register_file(registers))
+    stripes = run_lines(runs.address, runs.rows, runs.row_stride, runs.length).reshape(-1)
+    return first_stored_difference(stripes, expected[stripes], found[stripes])
 
 
 def _expected(
     config: AcceleratorConfig,
     program: Program,
-    registers: dict[Register, int],
+    registers: Mapping[Register, int],
     memories: Sequence[Bytes],
     core: int,
     index: int,
 ) -> _Recording:
-    """The simulator's run, with what that instruction writes to the buffers."""
+    """The simulator's run, with what that instruction writes."""
     numbers = register_file(registers)
     states = [CoreState(config, memory.copy()) for memory in memories]
     for state in states:
@@ -124,8 +154,10 @@ class _Recording(FunctionalRun):
         core: int,
     ) -> None:
         super().__init__(config, program, states)
-        self._wanted, self._core, self._state, self._lanes = wanted, core, states[core], config.lanes
+        self._wanted, self._core, self._state = wanted, core, states[core]
         self.written: dict[Place, int] = {}
+        self.stored: tuple[npt.NDArray[np.intp], Bytes] | None = None
+        """Stripes that it stored to, and what they hold then."""
 
     def _execute(self, core: int, instruction: Instruction) -> None:
         # By identity: equal instructions may stand at several places.
@@ -137,60 +169,18 @@ class _Recording(FunctionalRun):
         vector_known, activation_known = state.vector_known.copy(), state.activation_known.copy()
         super()._execute(core, instruction)
         for line, lane in np.argwhere((state.vector != vector) | (state.vector_known & ~vector_known)).tolist():
-            self.written["vector", 0, line, lane] = int(state.vector[line, lane])
+            self.written[Place("vector", 0, line, lane)] = int(state.vector[line, lane])
         changed = (state.activation != activation) | (state.activation_known & ~activation_known)
         for bank, line, byte in np.argwhere(changed).tolist():
-            self.written["activation", bank, line, byte] = int(state.activation[bank, line, byte])
+            self.written[Place("activation", bank, line, byte)] = int(state.activation[bank, line, byte])
+        if isinstance(instruction, Store):
+            stripes = np.unique(addresses(instruction, state.config, state.registers))
+            self.stored = stripes, state.memory[stripes].copy()
         self._after = state.vector.copy(), state.activation.copy()
 
     def after(self, place: Place) -> int:
         """What the buffer holds at `place` when the instruction has retired."""
-        kind, bank, line, part = place
         vector, activation = self._after
-        return int(vector[line, part] if kind == "vector" else activation[bank, line, part])
-
-
-def _found(
-    config: AcceleratorConfig, records: npt.NDArray[Any], core: int, opcode: Opcode, since: int, until: int
-) -> dict[Place, int]:
-    """What the RTL's unit wrote after cycle `since` and up to `until`."""
-    writer = Opcode.MM if opcode in (Opcode.MM, Opcode.MV) else opcode
-    mine = (records["cycle"] > since) & (records["cycle"] <= until)
-    written: dict[Place, int] = {}
-    for record in records[mine & (records["place"] == core * 8 + int(writer))]:
-        words = record["data"].view("<u4")
-        for lane in range(config.lanes):
-            if int(record["mask"]) >> lane & 1:
-                written["vector", 0, int(record["address"]), lane] = int(words[lane])
-    if opcode == Opcode.MISC:
-        for record in records[mine & (records["place"] == core * 8 + _ACTIVATION_WRITER)]:
-            bank, slot = divmod(int(record["slot"]), 1 << 16)
-            for lane in range(config.lanes):
-                place = ("activation", bank, int(record["address"]), slot * config.lanes + lane)
-                written[place] = int(record["data"][lane])
-    return written
-
-
-def _first(expected: dict[Place, int], found: dict[Place, int]) -> str:
-    """The first difference in words."""
-    differences = list(_differences(expected, found))
-    if not differences:
-        return "the buffers hold the same values: the order of its writes, their number, or what it stored differs"
-    place, text = differences[0]
-    kind, bank, line, part = place
-    where = f"vector line {line} lane {part}" if kind == "vector" else f"activation bank {bank} line {line} byte {part}"
-    return f"{where}: {text} ({len(differences)} of {len(expected)} elements differ)"
-
-
-def _differences(expected: dict[Place, int], found: dict[Place, int]) -> Iterator[tuple[Place, str]]:
-    for place, value in sorted(expected.items()):
-        if place not in found:
-            yield place, f"the RTL never wrote it, expected {_value(place, value)}"
-        elif found[place] != value:
-            yield place, f"the RTL has {_value(place, found[place])}, expected {_value(place, value)}"
-
-
-def _value(place: Place, bits: int) -> str:
-    if place[0] == "activation":
-        return str(bits - 256 if bits > 127 else bits)
-    return f"{bits:#010x} ({np.uint32(bits).view(np.float32)})"
+        if place.buffer == "vector":
+            return int(vector[place.line, place.part])
+        return int(activation[place.bank, place.line, place.part])

@@ -25,6 +25,7 @@ from cosyn.accelerator_model.simulator.machine import Machine, register_file
 from cosyn.accelerator_model.simulator.results import Retirement, RunResult
 from cosyn.rtl_testbench.errors import SessionError
 from cosyn.rtl_testbench.session import RtlRetirement, RtlSession
+from cosyn.rtl_testbench.system.clock import check_start, read_busy, read_meeting_wait, ring_doorbell
 
 Bytes = npt.NDArray[np.uint8]
 Nodes = Callable[[int, int], Sequence[str] | None]
@@ -83,6 +84,8 @@ class StepRun:
     """Cycle of the start, counted from reset: what retirements' cycles are compared with."""
     busy: Mapping[tuple[int, Opcode], int]
     """The RTL's own count of cycles with an instruction in flight."""
+    meeting_wait: int
+    """Those of SYS, over all cores, in which it waited for other cores."""
 
     @property
     def simulated_cycles(self) -> int:
@@ -156,24 +159,28 @@ class Lockstep:
         self._pending = False
         program = self.program = self._program()
         self.registers = dict(self._registers)
-        self._saved = [self.machine.memory(core)[touched] for core, touched in enumerate(self._touched(program))]
+        touched = self._touched(program)
+        self._saved = [(self.machine.memory(core)[t], self.session.memory(core)[t]) for core, t in enumerate(touched)]
         self.session.take_retirements()
+        started = ring_doorbell(self.session)
         with ThreadPoolExecutor(1) as pool:
             rtl = pool.submit(self.session.wait_done, timeout)
-            result = self.machine.run(program, self._registers, timing=self._timing)
+            result = self.machine.run(program, self._registers, timing=self._timing, started=started)
             rtl.result()
-        self._compare(program, result)
+        self._compare(program, result, started)
 
     def close(self) -> None:
         """End the simulation."""
         self.session.close()
 
-    def memories_before(self) -> list[Bytes]:
-        """Copies of the cores' memories as they were before the last step."""
-        found = [self.machine.memory(core).copy() for core in range(self.config.cores)]
-        for memory, touched, saved in zip(found, self._touched(self.program), self._saved, strict=True):
-            memory[touched] = saved
-        return found
+    def memories_before(self) -> tuple[list[Bytes], list[Bytes]]:
+        """Copies of the cores' memories as they were before the last step: the simulator's, and the RTL's."""
+        cores = range(self.config.cores)
+        ours = [self.machine.memory(core).copy() for core in cores]
+        theirs = [self.session.memory(core)[: len(ours[core])].copy() for core in cores]
+        for core, touched in enumerate(self._touched(self.program)):
+            ours[core][touched], theirs[core][touched] = self._saved[core]
+        return ours, theirs
 
     # -- comparison ---------------------------------------------------------------------------------------------------
 
@@ -196,26 +203,27 @@ class Lockstep:
         nodes = self._nodes(core, base)
         return CoreProgram(tuple(found), tuple(nodes) if nodes else ("",) * len(found))
 
-    def _compare(self, program: Program, result: RunResult) -> None:
+    def _compare(self, program: Program, result: RunResult, started: int) -> None:
         retirements = self.session.take_retirements()
         self.last_retirements = tuple(retirements)
-        reason = ""
+        reason, blamed = "", None
         if self.session.read_register(_STATUS.address) & _ERROR:
-            error, detail = (global_register(name).address for name in ("ERROR", "ERROR_DETAIL"))
-            reason = describe_error(*self.session.read_registers([error, detail]))
+            places = [global_register(name).address for name in ("ERROR", "ERROR_DETAIL")]
+            error, detail = self.session.read_registers(places)
+            reason, blamed = describe_error(error, detail), (error >> 8 & 0xFF, error >> 16 & 0xF)
         cycles = self.session.cycles()
-        started = max((item.cycle for item in retirements), default=0) - cycles
-        mismatch = first_mismatch(program, result.retirements, retirements, started, reason)
+        mismatch = first_mismatch(program, result.retirements, retirements, started, reason, blamed)
         if mismatch is not None:
             raise LockstepError(mismatch)
         if self._check_memory:
             self._compare_memory(program)
-        keys = [(core, opcode) for core in range(self.config.cores) for opcode in Opcode]
-        busy = self.session.read_registers([core_address(core, CoreRegister.BUSY, opcode) for core, opcode in keys])
-        counted = dict(zip(keys, busy, strict=True))
+        check_start(started, retirements, cycles)
         self.steps.append(
-            StepRun(program, dict(self._registers), cycles, result, self.last_retirements, started, counted)
-        )
+            StepRun(
+                program, dict(self._registers), cycles, result, self.last_retirements, started, read_busy(self.session),
+                read_meeting_wait(self.session),
+            )
+        )  # fmt: skip
 
     def _compare_memory(self, program: Program) -> None:
         """Every stripe that the program stores to must be the same: digests do not see what the channel makes of it."""
@@ -249,8 +257,12 @@ def first_mismatch(
     found: Sequence[RtlRetirement],
     started: int = 0,
     reason: str = "",
+    blamed: tuple[int, int] | None = None,
 ) -> Mismatch | None:
-    """The first difference in the RTL's time: classes retire in order, so the n-th of a class is the same on both."""
+    """The first difference in the RTL's time: classes retire in order, so the n-th of a class is the same on both.
+
+    `blamed` is the core and class that reported the error for `reason`.
+    """
     theirs: dict[tuple[int, Opcode], list[RtlRetirement]] = defaultdict(list)
     for item in found:
         theirs[item.core, item.opcode].append(item)
@@ -265,8 +277,8 @@ def first_mismatch(
             seen = got[number] if number < len(got) else None
             if seen is not None and (seen.digest == wanted.digest or opcode == Opcode.SYS):
                 continue
-            # What never retired comes after everything that did; among those, in program order.
-            when = (seen.cycle, 0) if seen else (last + 1, wanted.index)
+            # What never retired comes after everything that did; among those, what stopped the others, then in order.
+            when = (seen.cycle, 0) if seen else (last + 1, -1 if (core, opcode) == blamed else wanted.index)
             text = program.cores[core].instructions[wanted.index].assembly()
             candidates.append(
                 (

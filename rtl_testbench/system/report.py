@@ -31,10 +31,18 @@ class Cycles:
 
 
 def by_class(step: StepRun) -> Iterator[Cycles]:
-    """Busy cycles of each class, over all cores."""
+    """Busy cycles of each class, over all cores; SYS without those in which it only waits for other cores."""
     for opcode in Opcode:
         rtl = sum(count for (_, op), count in step.busy.items() if op == opcode)
-        yield Cycles(opcode.name, rtl, step.result.class_cycles(opcode))
+        simulated = step.result.class_cycles(opcode)
+        if opcode == Opcode.SYS:
+            rtl, simulated = rtl - step.meeting_wait, simulated - step.result.meeting_cycles
+        yield Cycles(opcode.name, rtl, simulated)
+
+
+def waiting(step: StepRun) -> Cycles:
+    """Cycles in which a core waits for others at a barrier or an exchange, over all cores."""
+    return Cycles("waiting for cores", step.meeting_wait, step.result.meeting_cycles)
 
 
 def by_layer(step: StepRun, layer_of: Callable[[str], str | None]) -> Iterator[Cycles]:

@@ -8,7 +8,18 @@ from dataclasses import replace
 import pytest
 
 from cosyn.accelerator_model.control import CoreRegister, ErrorCode, core_address, global_register
-from cosyn.accelerator_model.isa import Load, LoadTarget, Opcode, Store
+from cosyn.accelerator_model.isa import (
+    Instruction,
+    Load,
+    LoadTarget,
+    MatrixMatrix,
+    MatrixVector,
+    Misc,
+    Opcode,
+    Output,
+    Store,
+    StoreMode,
+)
 from cosyn.accelerator_model.isa.digest import fold, rotate_xor
 from cosyn.accelerator_model.presets import load_config
 from cosyn.accelerator_model.program import CoreProgram, Program
@@ -187,6 +198,38 @@ def test_an_address_outside_the_memory(session: RtlSession, case: RandomProgram)
     instructions = (*stream.instructions[:index], away, *stream.instructions[index + 1 :])
     _load(session, case, Program(1, (CoreProgram(instructions, stream.nodes),)))
     assert _error(session)[:2] == (ErrorCode.AXI_READ, Opcode.LD)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "expected"),
+    [
+        (Load, {"target": LoadTarget.VECTOR, "vector_line": CONFIG.vector_lines, "address_reg": 0, "checked": 0},
+         (ErrorCode.ADDRESS_RANGE, Opcode.LD)),
+        (Store, {"mode": StoreMode.LINES, "source": CONFIG.vector_lines, "length": 1},
+         (ErrorCode.ADDRESS_RANGE, Opcode.ST)),
+        (Misc, {"rows": 0}, (ErrorCode.UNIT, Opcode.MISC)),
+        (Misc, {"a": CONFIG.vector_lines}, (ErrorCode.ADDRESS_RANGE, Opcode.MISC)),
+        (Misc, {"output": Output.VECTOR, "destination": CONFIG.vector_lines}, (ErrorCode.ADDRESS_RANGE, Opcode.MISC)),
+        (MatrixVector, {"steps": 0, "steps_reg": 0}, (ErrorCode.UNIT, Opcode.MV)),
+        (MatrixVector, {"destination": CONFIG.vector_lines}, (ErrorCode.ADDRESS_RANGE, Opcode.MV)),
+        (MatrixMatrix, {"tiles": 0, "tiles_reg": 0}, (ErrorCode.UNIT, Opcode.MM)),
+        (MatrixMatrix, {"activation_line": CONFIG.activation_lines}, (ErrorCode.ADDRESS_RANGE, Opcode.MM)),
+    ],
+)  # fmt: skip
+def test_an_instruction_that_a_unit_cannot_serve(
+    session: RtlSession,
+    case: RandomProgram,
+    kind: type[Instruction],
+    changes: dict[str, int],
+    expected: tuple[ErrorCode, Opcode],
+) -> None:
+    """No fields, or lines beyond a buffer: refused by the unit itself, for the simulator would not let it pass."""
+    stream = case.program.cores[0]
+    index = next(i for i, item in enumerate(stream.instructions) if isinstance(item, kind))
+    changed = replace(stream.instructions[index], **changes)
+    instructions = (*stream.instructions[:index], changed, *stream.instructions[index + 1 :])
+    _load(session, case, Program(1, (CoreProgram(instructions, stream.nodes),)))
+    assert _error(session)[:2] == expected
 
 
 def test_a_start_at_the_wrong_address(session: RtlSession, case: RandomProgram) -> None:

@@ -14,8 +14,9 @@ from cosyn.accelerator_model.program import CoreProgram, Program
 from cosyn.rtl_testbench.marks import needs_simulator
 from cosyn.rtl_testbench.session import RtlSession
 from cosyn.rtl_testbench.system.explain import explain
-from cosyn.rtl_testbench.system.lockstep import Lockstep, LockstepError
+from cosyn.rtl_testbench.system.lockstep import Lockstep, LockstepError, StepRun
 from cosyn.rtl_testbench.system.random_programs import STRIPES, RandomProgram, random_program
+from cosyn.rtl_testbench.system.report import by_class
 from cosyn.rtl_testbench.system.runs import load, run
 
 SEEDS = range(12)
@@ -29,6 +30,8 @@ def session(request: pytest.FixtureRequest) -> Iterator[RtlSession]:
 
 
 def _lockstep(session: RtlSession, case: RandomProgram) -> Lockstep:
+    # The simulator's memory starts with no row open.
+    session.reset()
     lockstep = Lockstep(session, [STRIPES] * session.config.cores)
     load(lockstep, case.program, case.memories, case.registers)
     return lockstep
@@ -36,12 +39,14 @@ def _lockstep(session: RtlSession, case: RandomProgram) -> Lockstep:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_random_program(session: RtlSession, seed: int) -> None:
-    """Every retirement's writes are those of the simulator, and the cycles are close to its own."""
+    """Every retirement's writes are those of the simulator, and the cycles are its own: in total and by class."""
     lockstep = _lockstep(session, random_program(session.config, seed))
     run(lockstep)
     (step,) = lockstep.steps
     assert len(step.retirements) == len(step.result.retirements)
-    assert step.rtl_cycles == pytest.approx(step.simulated_cycles, rel=0.05)
+    assert step.simulated_cycles == pytest.approx(step.rtl_cycles, rel=0.02)
+    for row in by_class(step):
+        assert row.simulated == pytest.approx(row.rtl, rel=0.05), row.name
 
 
 def test_random_programs_reach_every_class(session: RtlSession) -> None:
@@ -53,13 +58,26 @@ def test_random_programs_reach_every_class(session: RtlSession) -> None:
 
 @pytest.mark.parametrize("seed", [100, 101, 102])
 def test_results_do_not_depend_on_timing(session: RtlSession, seed: int) -> None:
-    """With memory and instruction channels that pause at random, the same writes."""
-    lockstep = _lockstep(session, random_program(session.config, seed))
-    session.set(pause=160)
-    try:
-        run(lockstep)
-    finally:
-        session.set(pause=0)
+    """With memory and instruction channels that pause at random: later, but the same writes."""
+    case = random_program(session.config, seed)
+    steps = []
+    for pause in (0, 160):
+        lockstep = _lockstep(session, case)
+        session.set(pause=pause)
+        try:
+            run(lockstep)
+        finally:
+            session.set(pause=0)
+        steps += lockstep.steps
+    free, paused = steps
+    assert _digests(free) == _digests(paused)
+    assert len(paused.retirements) == sum(len(core.instructions) for core in case.program.cores)
+    assert paused.rtl_cycles > free.rtl_cycles
+
+
+def _digests(step: StepRun) -> list[tuple[int, int, int]]:
+    """Core, class and digest of every retirement; those of a core and class are in program order."""
+    return [(r.core, r.opcode, r.digest) for r in sorted(step.retirements, key=lambda r: (r.core, r.opcode))]
 
 
 def test_a_program_runs_again(session: RtlSession) -> None:
@@ -70,8 +88,8 @@ def test_a_program_runs_again(session: RtlSession) -> None:
     load(lockstep, case.program, case.memories, case.registers, address=1 << 16)
     run(lockstep)
     # Classes and cores may retire in another order: refreshes meet the second run at other places.
-    digests = [sorted((r.core, r.opcode, r.digest) for r in step.retirements) for step in lockstep.steps]
-    assert digests[0] == digests[1]
+    first, second = (_digests(step) for step in lockstep.steps)
+    assert first == second
 
 
 def _sabotaged(program: Program) -> tuple[Program, int]:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import shutil
+import signal
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +18,7 @@ from cosyn.accelerator_model.isa import Load, LoadTarget, Opcode, Store, System,
 from cosyn.accelerator_model.isa.systemverilog import config_hash
 from cosyn.accelerator_model.presets import load_config
 from cosyn.accelerator_model.program import CoreProgram, Program
+from cosyn.rtl_testbench.build import Built
 from cosyn.rtl_testbench.errors import SessionError, SessionTimeout
 from cosyn.rtl_testbench.marks import needs_simulator
 from cosyn.rtl_testbench.session import RtlSession
@@ -84,8 +91,37 @@ def test_an_unknown_control_address(session: RtlSession) -> None:
 
 @needs_simulator()
 def test_a_simulation_that_ends_says_why() -> None:
+    """Its log stays, the memories do not."""
     session = RtlSession(CONFIG, data_bytes=STRIPES * CONFIG.stripe_bytes)
-    session._process.kill()
-    with pytest.raises(SessionError, match="the simulation ended with -9"):
+    os.kill(session.process_id, signal.SIGKILL)
+    with pytest.raises(SessionError, match=r"the simulation ended with -9; log: .*simulation\.log\n"):
         session.read_register(0)
     session.close()
+    assert list(session.folder.iterdir()) == [session.log]
+    shutil.rmtree(session.folder)
+
+
+@needs_simulator()
+def test_a_simulation_that_dies_while_it_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The server inside it is not found. Nothing waits for it for ever, and the log says so."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    environment = Built.environment
+    monkeypatch.setattr(Built, "environment", lambda self, module: environment(self, f"{module}_that_is_not_there"))
+    with pytest.raises(
+        SessionError, match=r"(?s)the simulation ended with \d+ at its start; log: .*_that_is_not_there"
+    ):
+        RtlSession(CONFIG, data_bytes=STRIPES * CONFIG.stripe_bytes)
+    gc.collect()
+    (folder,) = tmp_path.iterdir()
+    assert [path.name for path in folder.iterdir()] == ["simulation.log"]
+
+
+@needs_simulator()
+def test_a_forgotten_session_ends_and_leaves_nothing() -> None:
+    session = RtlSession(CONFIG, data_bytes=STRIPES * CONFIG.stripe_bytes)
+    number, folder = session.process_id, session.folder
+    del session
+    gc.collect()
+    assert not folder.exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(number, 0)

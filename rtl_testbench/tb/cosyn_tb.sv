@@ -38,6 +38,9 @@ module cosyn_tb;
   logic freeze_reads = 1'b0;
   logic freeze_writes = 1'b0;
   logic [7:0] pause = '0;
+`ifdef COSYN_WINDOW
+  logic [63:0] waves_from = '1;  // waves.fst starts in this cycle
+`endif
 
   // -- what the host reads ----------------------------------------------------------------------------------------
   logic [63:0] cycle_q;
@@ -53,6 +56,17 @@ module cosyn_tb;
     if (rst) cycle_q <= '0;
     else cycle_q <= cycle_q + 64'd1;
   end
+
+`ifdef COSYN_WINDOW
+  logic waving_q = 1'b0;
+  always_ff @(posedge clk) begin
+    if (!waving_q && !rst && cycle_q >= waves_from) begin
+      waving_q <= 1'b1;
+      $dumpfile("waves.fst");
+      $dumpvars(0, cosyn_tb);
+    end
+  end
+`endif
 
   // -- accelerator ------------------------------------------------------------------------------------------------
   logic [Nch*40-1:0] araddr, awaddr;

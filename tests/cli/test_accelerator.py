@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import QUICK, refused
 
 from cosyn.accelerator_engine import SimulatorTransport
 from cosyn.accelerator_model.presets import load_config
@@ -20,6 +22,8 @@ from cosyn.runtime.fpga.description import read_description
 from cosyn.runtime.fpga.driver import FpgaExecutor
 from cosyn.runtime.loader import open_artifact
 from tests.architectures import save_folder
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +148,35 @@ def test_wrong_names_list_the_choices(
     found = _run(capsys, *(places.get(a, a) for a in arguments))
     assert found["code"] == 2
     assert message in str(found["error"])
+
+
+def test_a_model_that_does_not_fit_names_buffer_lack_and_remedy(cosyn, artifact: Path, tmp_path: Path) -> None:
+    """And writes nothing; the size that it names does fit."""
+    text = (ROOT / "accelerator_model/presets/tiny.yaml").read_text(encoding="utf-8")
+    target, output = tmp_path / "small.yaml", tmp_path / "out"
+    target.write_text(text.replace("vector_lines: 8192", "vector_lines: 32"), encoding="utf-8")
+    model, words = artifact.parent / "model", ("--target", f"fpga:{target}", "--recipe", "w8a8")
+    error = refused(cosyn, output, 2, model, *words)
+    found = re.match(
+        r"error: a step of 1 token does not fit tiny: the vector buffer has 32 lines and the step needs (\d+),"
+        r" (\d+) more \(largest: .*\); the smallest change that fits is vector_lines: (\d+)\n",
+        error,
+    )
+    assert found is not None, error
+    needed, lacking, remedy = map(int, found.groups())
+    assert needed == 32 + lacking == remedy
+    target.write_text(text.replace("vector_lines: 8192", f"vector_lines: {remedy}"), encoding="utf-8")
+    assert cosyn("compile", model, *words, *QUICK[2:], "-o", output).code == 0
+
+
+def test_operations_that_the_accelerator_lacks_are_all_listed(cosyn, tmp_path: Path) -> None:
+    save_folder("mixtral", tmp_path / "model")
+    error = refused(cosyn, tmp_path / "out", 2, tmp_path / "model", "--target", "fpga:tiny", "--recipe", "w8a8")
+    found = re.match(r"error: the accelerator cannot run (\d+) operations of this model:\n((?:  .+\n)+)", error)
+    assert found is not None, error
+    listed = found[2].splitlines()
+    assert len(listed) == int(found[1])
+    assert {line.rpartition(": ")[2] for line in listed} >= {"softmax", "topk", "expert_linear", "mix_experts", "sum"}
 
 
 def _copy(artifact: Path, to: Path) -> Path:

@@ -123,7 +123,7 @@ def test_a_disk_that_fills_up(cosyn, tiny_model, tmp_path, monkeypatch, place: s
     assert "nothing was left behind" in error
 
 
-# Ctrl-C.
+# Ctrl-C, and SIGTERM.
 
 
 def test_an_interruption_that_tvm_swallows(cosyn, tiny_model, tmp_path, monkeypatch) -> None:
@@ -156,17 +156,28 @@ def test_an_interruption_while_replacing(cosyn, tiny_model, tiny_artifact, tmp_p
     assert (output / "manifest.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("step", ["import the model", "lower and schedule kernels"])
-def test_ctrl_c_on_the_command(tiny_model, tmp_path, step: str) -> None:
-    """A real signal to a real process, after `step`: while it traces the model's passes, or generates code."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize(
+    ("step", "options"),
+    [
+        ("import the model", ("--recipe", "fp32")),
+        ("lower and schedule kernels", ("--recipe", "fp32")),
+        ("pack the weights", ("--target", "fpga:tiny")),
+    ],
+    ids=["import", "kernels", "accelerator"],
+)
+def test_a_signal_to_the_command(
+    tiny_model, tmp_path, step: str, options: tuple[str, ...], number: signal.Signals
+) -> None:
+    """A real signal to a real process, after `step`: while it traces the model's passes, or writes the artifact."""
     output = tmp_path / "out"
-    words = [sys.executable, "-m", "cosyn", "compile", str(tiny_model), "-o", str(output), "--recipe", "fp32"]
+    words = [sys.executable, "-m", "cosyn", "compile", str(tiny_model), "-o", str(output), *options]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if step in line:
                 break
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert out == ""
@@ -247,6 +258,19 @@ def test_the_shortest_contexts(cosyn, tiny_model, tmp_path, length: int) -> None
     found = model.generate([5] * length, max_new_tokens=9)
     assert len(found.token_ids) == 1
     assert found.finish_reason in ("length", "eos")
+
+
+@pytest.mark.parametrize("target", ["cpu", "fpga:tiny"])
+def test_a_sequence_longer_than_the_model_was_trained_for(cosyn, tiny_model, tmp_path, target: str) -> None:
+    """Rotary positions have no end of their own: it compiles, and says what comes of it."""
+    words = ("compile", tiny_model, "-o", tmp_path / "out", "--target", target, "--recipe", "w8a8")
+    done = cosyn(*words, "--max-seq", 300)
+    assert done.code == 0
+    warning = f"a longest sequence of 300 is more than the 256 positions that {tiny_model.name} was trained for"
+    assert f"warning: {warning}" in " ".join(done.err.split())
+    (found,) = cosyn(*words, "--max-seq", 257, "--json").object["warnings"]
+    assert "what it writes beyond position 256 is seldom of use" in found
+    assert cosyn(*words, "--max-seq", 256, "--json").object["warnings"] == []
 
 
 def test_compiling_twice_gives_the_same_bytes(cosyn, tiny_model, tiny_artifact, tmp_path) -> None:
