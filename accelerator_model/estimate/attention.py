@@ -23,6 +23,7 @@ from cosyn.accelerator_model.estimate.walk import Walk, by_heads, drain_cycles, 
 from cosyn.accelerator_model.estimate.weight_form import WeightForm, WeightForms, stream
 from cosyn.accelerator_model.isa.misc import Output
 from cosyn.accelerator_model.isa.opcode import Opcode
+from cosyn.accelerator_model.sequences import Passes
 
 Numbers = NDArray[np.float64]
 
@@ -49,7 +50,7 @@ def _store(walk: Walk) -> Numbers:
     if item is None:
         return np.asarray(ready)
     heads = ceil_div(item.heads, design.cores)
-    beats = heads * walk.tokens * append_beats(design, item.width, item.value_width)
+    beats = heads * append_beats(design, walk.tokens, item.width, item.value_width)
     made = heads * store_cycles(design, walk.tokens, item.width, item.value_width)
     idle = np.maximum(made, beats) + store_tail(design)
     windows = store_windows(design, heads, walk.tokens, item.width, item.value_width)
@@ -88,12 +89,14 @@ def attend(walk: Walk, item: Operation) -> None:
     line.load_vector(scales, 2 * cached * design.memory_row_miss_cycles)
     loaded = line.load(line.cache, "keys and values", words, 2 * design.memory_row_miss_cycles * cached)
     passes = sequences.softmax_codes(1.0, softcap=1.0 if "softcap" in item.form else None, alibi="alibi" in item.form)
-    softmax, elements = pass_cycles(passes, rows, columns, design)
+    softmax, elements = _softmax_cycles(walk, passes, shared, columns, "alibi" in item.form)
     drain = drain_cycles(design, rows)
     score, mix = key_cycles + drain, value_cycles + drain
     pace = np.maximum(np.maximum(key_cycles + value_cycles, softmax), loaded.words / np.maximum(cached, 1))
     move, _ = _move_cycles(walk, shared, item.value_width)
-    total = (cached - 1) * np.maximum(pace, softmax + move) + score + softmax + mix + move
+    # A move waits for the values, and the next head's softmax for the move: MISC runs in order.
+    period = np.maximum(pace, softmax + np.where(move > 0, mix + move, 0.0))
+    total = (cached - 1) * period + score + softmax + mix + move
     start = np.maximum(np.maximum(np.maximum(walk.ready, loaded.first), line.array), stored)
     end = np.maximum(start + total, loaded.last + mix + move)
     line.cache.pushed = line.cache.pushed * 0
@@ -106,6 +109,15 @@ def attend(walk: Walk, item: Operation) -> None:
     walk.cache_stripes = walk.cache_stripes + words * design.ring_reads
     walk.macs = walk.macs + walk.tokens * item.heads * seen * (item.width + item.value_width)
     walk.ready, walk.sliced, walk.maximum, walk.elementwise = end, True, False, False
+
+
+def _softmax_cycles(walk: Walk, passes: Passes, shared: Any, columns: Numbers, alibi: bool) -> tuple[Numbers, Numbers]:
+    """The rows of one pass are heads of one token or tokens of one head: a mask and a slope know no other rows."""
+    if walk.tokens == 1 and not alibi:
+        return pass_cycles(passes, shared, columns, walk.design)
+    cycles, elements = pass_cycles(tuple(p for p in passes if not p.over_rows), walk.tokens, columns, walk.design)
+    scalars, few = pass_cycles(tuple(p for p in passes if p.over_rows), shared * walk.tokens, columns, walk.design)
+    return shared * cycles + scalars, shared * elements + few
 
 
 _MOVE = (sequences.Pass(role="move", a=sequences.PerRow("x"), output=Output.VECTOR, destination="y"),)

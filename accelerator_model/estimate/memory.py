@@ -70,10 +70,11 @@ def step_stripes(design: Design) -> Numbers:
     return 2 * design.ring_reads
 
 
-def append_beats(design: Design, head_dim: int, value_dim: int) -> Numbers:
-    """Beats that one token's key, value and scales of a head take on the channels, rows opened for them included."""
+def append_beats(design: Design, tokens: int, head_dim: int, value_dim: int) -> Numbers:
+    """Beats that keys, values and scales of a head take on the channels, with the rows opened for them: one for each
+    of the four stores, since tokens that follow one another lie in the same row."""
     steps = ceil_div(head_dim, design.chain_length)
     stripes = ceil_div(value_dim, design.tile_columns) * step_stripes(design)
     turns = 2 * design.memory_turnaround_cycles + design.memory_row_miss_cycles
-    result: Numbers = steps + stripes + 2 + 4 * (turns + design.memory_row_miss_cycles)
+    result: Numbers = tokens * (steps + stripes + 2) + 4 * (turns + design.memory_row_miss_cycles)
     return result

@@ -10,7 +10,7 @@ from cosyn.accelerator_model.config import INSTRUCTION_BYTES, AcceleratorConfig
 from cosyn.accelerator_model.errors import ProgramError
 from cosyn.accelerator_model.isa import Instruction, Opcode, Ring
 from cosyn.accelerator_model.program import CoreProgram
-from cosyn.accelerator_model.simulator.dram import Channel
+from cosyn.accelerator_model.simulator.dram import Channel, OpenRow
 from cosyn.accelerator_model.simulator.kernel import Kernel, Process, Signal
 from cosyn.accelerator_model.simulator.port import WritePort
 from cosyn.accelerator_model.simulator.results import Retirement, RunResult, Stall
@@ -48,10 +48,11 @@ class TimedCore:
         result: RunResult,
         act: Callable[[int, int], int] | None,
         started: int,
+        opened: OpenRow | None,
     ) -> None:
         self.kernel, self.config, self.number = kernel, config, number
         self.stream, self.registers, self.result = stream, registers, result
-        self.channel = Channel(config.memory, config.channel_bytes, started)
+        self.channel = Channel(config.memory, config.channel_bytes, started, opened)
         """All channels of a core move in lockstep, so one stands for all."""
         self.rings = {
             Ring.WEIGHTS: TimedRing(kernel, config.weight_ring_words, config.ring_reads),

@@ -19,6 +19,13 @@ class Beats(NamedTuple):
         return self.first + self.length - 1
 
 
+class OpenRow(NamedTuple):
+    """What the last burst leaves to the next: its last row, and its direction."""
+
+    row: int
+    writes: bool
+
+
 class Channel:
     """Serves bursts in the order of the calls.
 
@@ -26,13 +33,14 @@ class Channel:
     it waits for a new row and for a change of direction; then a beat moves every cycle but those of a refresh.
     """
 
-    def __init__(self, timing: MemoryTiming, channel_bytes: int, started: int = 0) -> None:
-        """`started`: cycle 0 of the calls, counted from reset as refreshes are."""
+    def __init__(
+        self, timing: MemoryTiming, channel_bytes: int, started: int = 0, opened: OpenRow | None = None
+    ) -> None:
+        """`started`: cycle 0 of the calls, counted from reset as refreshes are; `opened`: by what came before."""
         self._timing, self._started = timing, started
         self._channel_bytes = channel_bytes
         self._free = 0
-        self._row: int | None = None
-        self._writes = False
+        self.opened = opened
         self.busy_cycles = self.row_misses = self.turnarounds = 0
 
     def serve(self, arrival: int, address: int, beats: int, write: bool = False, data_from: int = 0) -> list[Beats]:
@@ -40,16 +48,15 @@ class Channel:
         timing = self._timing
         start = max(arrival + 1, self._free)
         row = address // timing.row_bytes
-        if self._row is None or row not in (self._row, self._row + 1):
+        if self.opened is None or row not in (self.opened.row, self.opened.row + 1):
             start += timing.row_miss_cycles
             self.row_misses += 1
-        if self._row is not None and write != self._writes:
+        if self.opened is not None and write != self.opened.writes:
             start += timing.turnaround_cycles
             self.turnarounds += 1
         moved = self._moving(max(start, data_from), beats)
         self._free = moved[-1].last + 1
-        self._row = (address + (beats - 1) * self._channel_bytes) // timing.row_bytes
-        self._writes = write
+        self.opened = OpenRow((address + (beats - 1) * self._channel_bytes) // timing.row_bytes, write)
         self.busy_cycles += beats
         return moved
 

@@ -109,7 +109,7 @@ class LoadUnit:
     def _room(self, count: int, cycle: int) -> Steps:
         """Wait until a burst may be requested; its cycle is the generator's value."""
         if len(self._open) == self._core.config.outstanding_bursts:
-            cycle = max(cycle, self._open.popleft() + 1)
+            cycle = max(cycle, self._open.popleft() + 2)
         while self._space < count:
             if not self._takes:
                 yield self._taken

@@ -12,6 +12,7 @@ from cosyn.accelerator_model.errors import ProgramError
 from cosyn.accelerator_model.isa import Register
 from cosyn.accelerator_model.isa.machine import CoreState
 from cosyn.accelerator_model.program import MemoryImage, Program
+from cosyn.accelerator_model.simulator.dram import OpenRow
 from cosyn.accelerator_model.simulator.functional import FunctionalRun, check_program
 from cosyn.accelerator_model.simulator.results import RunResult
 from cosyn.accelerator_model.simulator.timed import TimedRun
@@ -25,6 +26,7 @@ class Machine:
             raise ProgramError(f"{config.name} has {config.cores} cores, found {len(images)} memory images")
         self.config = config
         self.states = [CoreState(config, image.stripes) for image in images]
+        self._opened: list[OpenRow | None] = [None] * config.cores
 
     def memory(self, core: int) -> NDArray[np.uint8]:
         """A core's memory [stripes, stripe_bytes]; what is written here, programs read."""
@@ -42,15 +44,18 @@ class Machine:
         """Run `program` to its end.
 
         Without `timing` only results are computed; without `values` only cycles. The program starts `started` cycles
-        after reset, from which the memory's refreshes count. ProgramError names the
-        instruction that is not legal; DeadlockError says who waits for whom.
+        after reset, from which the memory's refreshes count, and finds the rows open that the run before left.
+        ProgramError names the instruction that is not legal; DeadlockError says who waits for whom.
         """
         numbers = register_file(registers)
         check_program(self.config, program, numbers, [len(state.memory) for state in self.states])
         for state in self.states:
             state.start(numbers)
         if timing:
-            return TimedRun(self.config, program, numbers, self.states if values else None, started).run()
+            timed = TimedRun(self.config, program, numbers, self.states if values else None, started, self._opened)
+            result = timed.run()
+            self._opened = timed.opened()
+            return result
         return FunctionalRun(self.config, program, self.states).run()
 
 

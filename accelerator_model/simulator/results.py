@@ -69,10 +69,15 @@ class RunResult:
         return sum(item.read_bytes + item.written_bytes for item in self.traffic.values())
 
     @property
+    def meeting_cycles(self) -> int:
+        """Cycles in which SYS waited for other cores, over all cores."""
+        return sum(count for (_, _, stall), count in self.stalls.items() if stall == Stall.BARRIER)
+
+    @property
     def memory_efficiency(self) -> float:
         """Bytes moved ÷ (cycles x peak bytes a cycle)."""
         return self.memory_bytes / (self.cycles * self.peak_bytes_per_cycle) if self.cycles else 0.0
 
     def class_cycles(self, opcode: Opcode) -> int:
-        """Busy cycles of a class over all cores."""
+        """Busy cycles of a class over all cores; those in which SYS waits for other cores are among them."""
         return sum(count for (_, op), count in self.busy.items() if op == opcode)

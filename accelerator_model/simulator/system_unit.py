@@ -40,7 +40,7 @@ class SystemUnit:
                     self._meet()
                 while meeting == self._meetings:
                     yield self._met
-                core.stall(Opcode.SYS, Stall.BARRIER, self._kernel.now - flight.start)
+                core.stall(Opcode.SYS, Stall.BARRIER, self._kernel.now - flight.start - TIMING.system)
                 yield self._leave
             elif instruction.operation == SystemOperation.DONE:
                 while not core.others_idle:
@@ -56,9 +56,20 @@ class SystemUnit:
         self._leave = self._kernel.now + TIMING.meeting
         if instructions[0].operation == SystemOperation.EXCHANGE:
             if len(self._cores) > 1:
-                self._leave += sum(item.rows * item.lines + TIMING.exchange_core for item in instructions)
+                self._leave = self._turns(instructions)
             if self._exchange:
                 self._exchange(instructions)
         self.here.clear()
         self._meetings += 1
         self._met.notify()
+
+    def _turns(self, instructions: Sequence[System]) -> int:
+        """Each core in turn writes its lines into the others, before all else that writes there; when all may leave."""
+        cycle = self._leave
+        for sender, item in zip(self._cores, instructions, strict=True):
+            count = item.rows * item.lines
+            for core in self._cores:
+                if core is not sender:
+                    core.port.mark(cycle + TIMING.exchange_write, count, 1)
+            cycle += count + TIMING.exchange_core
+        return cycle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from cosyn.accelerator_model.config import AcceleratorConfig
 from cosyn.accelerator_model.errors import ProgramError
@@ -14,6 +15,7 @@ from cosyn.accelerator_model.program import Program
 from cosyn.accelerator_model.simulator.array_unit import ArrayUnit
 from cosyn.accelerator_model.simulator.core import TimedCore
 from cosyn.accelerator_model.simulator.deadlock import Blocked, Place, deadlock
+from cosyn.accelerator_model.simulator.dram import OpenRow
 from cosyn.accelerator_model.simulator.functional import instruction_text, located
 from cosyn.accelerator_model.simulator.kernel import Kernel
 from cosyn.accelerator_model.simulator.load_unit import LoadUnit
@@ -33,14 +35,15 @@ class TimedRun:
         registers: tuple[int, ...],
         states: Sequence[CoreState] | None,
         started: int = 0,
+        opened: Sequence[OpenRow | None] = (),
     ) -> None:
         self._program, self._states = program, states
         self._result = RunResult(peak_bytes_per_cycle=config.cores * config.stripe_bytes)
         self._kernel = Kernel()
         act = self._act if states is not None else None
         self._cores = [
-            TimedCore(self._kernel, config, number, stream, registers, self._result, act, started)
-            for number, stream in enumerate(program.cores)
+            TimedCore(self._kernel, config, number, stream, registers, self._result, act, started, left)
+            for number, (stream, left) in enumerate(zip_longest(program.cores, opened))
         ]
         for core in self._cores:
             LoadUnit(core)
@@ -59,6 +62,10 @@ class TimedRun:
         for core in self._cores:
             core.report()
         return self._result
+
+    def opened(self) -> list[OpenRow | None]:
+        """What each core's channels leave to the next run."""
+        return [core.channel.opened for core in self._cores]
 
     def _act(self, core: int, index: int) -> int:
         """The instruction's action; its digest."""

@@ -100,6 +100,8 @@ class UnitTiming:
     """cosyn_exchange: from the last core's arrival to the retirement of a BARRIER."""
     exchange_core: int = 5
     """cosyn_exchange: cycles of a core's turn besides its lines."""
+    exchange_write: int = 4
+    """cosyn_exchange: from the beginning of a core's turn to the first write in the others."""
 
 
 TIMING = UnitTiming()

@@ -3,11 +3,14 @@
 Loads keep the order in which their data is consumed, but weights that fit the weight ring go before the keys and values
 that must wait for this step's own. A load is moved ahead of the computation before its consumer as far as `queue_depth`
 loads may wait: one that waits for room in a ring must not keep the instruction that makes room from being fetched.
-So a load is emitted early only while fewer than that many are not sure to end with what has been emitted.
+So a load is emitted early only while fewer than that many are not sure to end with what has been emitted. Behind a load
+of the cache, which waits for this step's keys and values to be stored, as many loads may stand as the queue holds: more
+would keep the instructions behind them from being fetched until then.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -28,7 +31,7 @@ def place_loads(config: AcceleratorConfig, drafts: Sequence[Draft]) -> list[Draf
     position = 0
     for index, other in enumerate(others):
         while position < len(loads):
-            early = earliest[position] <= index and len(state.open) < config.queue_depth
+            early = earliest[position] <= index and len(state.open) < config.queue_depth and not state.blocked
             if not early and position >= needed[index]:
                 break
             if len(state.open) > config.queue_depth:
@@ -38,6 +41,7 @@ def place_loads(config: AcceleratorConfig, drafts: Sequence[Draft]) -> list[Draf
             position += 1
         program.append(other)
         state.pop(other)
+        state.reach(needed[index])
     if position != len(loads):
         raise AssertionError(f"{len(loads) - position} loads have no reader, the first for {loads[position].node}")
     return program
@@ -53,11 +57,27 @@ class _Open:
         }
         self._pushed = dict.fromkeys(self._room, 0)
         self.open: list[tuple[int | None, int]] = []
+        self._depth, self._count = config.queue_depth, 0
+        self._cached: deque[int] = deque()
+        """Numbers of the loads of the cache that nothing emitted waits for."""
+
+    @property
+    def blocked(self) -> bool:
+        """Whether as many loads as the queue holds stand behind one that may wait for stores."""
+        return bool(self._cached) and self._count - self._cached[0] >= self._depth
+
+    def reach(self, needed: int) -> None:
+        """What was emitted waits for the first `needed` loads."""
+        while self._cached and self._cached[0] < needed:
+            self._cached.popleft()
 
     def push(self, load: Draft) -> None:
         if load.ring is not None:
             self._pushed[load.ring] += load.stripes
         self.open.append((load.ring, 0 if load.ring is None else self._pushed[load.ring]))
+        if load.cached:
+            self._cached.append(self._count)
+        self._count += 1
         self._settle()
 
     def pop(self, other: Draft) -> None:

@@ -27,6 +27,7 @@ from cosyn.rtl_testbench.errors import SessionError
 from cosyn.rtl_testbench.full_size.memory_files import MemoryFiles
 from cosyn.rtl_testbench.full_size.step import Floats, RandomStep
 from cosyn.rtl_testbench.session import RtlRetirement, RtlSession
+from cosyn.rtl_testbench.system.clock import check_start, read_busy, read_meeting_wait, ring_doorbell
 from cosyn.rtl_testbench.system.lockstep import LockstepError, StepRun, first_mismatch
 
 _CONTROL, _STATUS = global_register("CONTROL"), global_register("STATUS")
@@ -46,6 +47,7 @@ class RtlRun:
     cycles: int
     retirements: tuple[RtlRetirement, ...]
     busy: dict[tuple[int, Opcode], int]
+    meeting_wait: int
     seconds: float
     reason: str
     """What the accelerator reported, if it stopped."""
@@ -72,8 +74,8 @@ class Levels:
         return self.step.rtl_cycles / self.rtl_seconds
 
 
-def run_rtl(session: RtlSession, files: MemoryFiles, program: Program, timeout: float) -> RtlRun:
-    """Run the step in a session whose memory `files` are; SessionError when it does not end."""
+def start_rtl(session: RtlSession, files: MemoryFiles, program: Program) -> int:
+    """Start the step in a session whose memory `files` are; the cycle since reset that it counts as 0."""
     step = files.step
     for core, stream in enumerate(program.cores):
         session.load_program(core, 0, stream.to_bytes())
@@ -82,6 +84,11 @@ def run_rtl(session: RtlSession, files: MemoryFiles, program: Program, timeout: 
     for register, value in step.registers.items():
         session.write_register(runtime_register_address(register), value)
     session.write_register(_CONTROL.address, _START)
+    return ring_doorbell(session)
+
+
+def finish_rtl(session: RtlSession, files: MemoryFiles, timeout: float) -> RtlRun:
+    """Wait for the end of the step; SessionError when it does not end."""
     begin = time.monotonic()
     session.wait_done(timeout)
     seconds = time.monotonic() - begin
@@ -89,11 +96,9 @@ def run_rtl(session: RtlSession, files: MemoryFiles, program: Program, timeout: 
     if session.read_register(_STATUS.address) & _FAILED:
         error, detail = (global_register(name).address for name in ("ERROR", "ERROR_DETAIL"))
         reason = describe_error(*session.read_registers([error, detail]))
-    keys = [(core, opcode) for core in range(step.config.cores) for opcode in Opcode]
-    counts = session.read_registers([core_address(core, CoreRegister.BUSY, opcode) for core, opcode in keys])
-    busy = dict(zip(keys, counts, strict=True))
-    logits = step.logits(files.shared())
-    return RtlRun(logits, session.cycles(), tuple(session.take_retirements()), busy, seconds, reason)
+    logits, retirements = files.step.logits(files.shared()), tuple(session.take_retirements())
+    busy, meeting_wait = read_busy(session), read_meeting_wait(session)
+    return RtlRun(logits, session.cycles(), retirements, busy, meeting_wait, seconds, reason)
 
 
 def run_levels(step: RandomStep, folder: Path, *, timeout: float, say: Say = print) -> Levels:
@@ -128,9 +133,10 @@ def _run_levels(step: RandomStep, folder: Path, timeout: float, say: Say) -> Lev
     with RtlSession(step.config, memory_files=files.paths) as session, ThreadPoolExecutor(1) as pool:
         session.take_retirements()
         say("the RTL starts")
-        future = pool.submit(run_rtl, session, files, program, timeout)
+        started = start_rtl(session, files, program)
+        future = pool.submit(finish_rtl, session, files, timeout)
         begin = time.monotonic()
-        result = _simulate(step, program, memories)
+        result = _simulate(step, program, memories, started)
         simulator_seconds = time.monotonic() - begin
         say(f"cycle simulator: {result.cycles} cycles, {simulator_seconds:.0f} s")
         begin = time.monotonic()
@@ -145,12 +151,12 @@ def _run_levels(step: RandomStep, folder: Path, timeout: float, say: Say) -> Lev
             say(f"the RTL is in cycle {cycle} of about {result.cycles}, {speed:.0f} cycles/s")
         rtl = future.result()
     say(f"RTL: {rtl.cycles} cycles, {rtl.seconds:.0f} s, {rtl.cycles_per_second:.0f} cycles/s")
-    started = max((item.cycle for item in rtl.retirements), default=0) - rtl.cycles
     mismatch = first_mismatch(program, result.retirements, rtl.retirements, started, rtl.reason)
     if mismatch is not None:
         raise LockstepError(mismatch)
     if rtl.reason:
         raise SessionError(f"every instruction retired, but the accelerator reports: {rtl.reason}")
+    check_start(started, rtl.retirements, rtl.cycles)
     _same("the RTL's logits", rtl.logits, logits)
     shared = files.shared()
     for core, memory in enumerate(step.layout.maps):
@@ -158,13 +164,13 @@ def _run_levels(step: RandomStep, folder: Path, timeout: float, say: Say) -> Lev
             if region.kind in ("cache", "output"):
                 part = slice(region.address, region.address + region.stripes)
                 _same(f"core {core}: {region.name} on the RTL", shared[core][part], memories[core][part])
-    run = StepRun(program, step.registers, rtl.cycles, result, rtl.retirements, started, rtl.busy)
+    run = StepRun(program, step.registers, rtl.cycles, result, rtl.retirements, started, rtl.busy, rtl.meeting_wait)
     return Levels(run, logits, rtl.seconds, simulator_seconds, reference_seconds)
 
 
-def _simulate(step: RandomStep, program: Program, memories: list[np.ndarray]) -> RunResult:
+def _simulate(step: RandomStep, program: Program, memories: list[np.ndarray], started: int) -> RunResult:
     images = [MemoryImage(step.config.stripe_bytes, memory) for memory in memories]
-    return Machine(step.config, images).run(program, step.registers)
+    return Machine(step.config, images).run(program, step.registers, started=started)
 
 
 def _same(what: str, found: np.ndarray, expected: np.ndarray) -> None:

@@ -10,13 +10,13 @@ from cosyn.accelerator_model.estimate import Design, estimate_step, operations
 from cosyn.accelerator_model.isa import Opcode
 from cosyn.rtl_testbench.full_size.levels import Levels
 from cosyn.rtl_testbench.full_size.step import RandomStep
-from cosyn.rtl_testbench.system.report import Cycles, by_class, by_layer
+from cosyn.rtl_testbench.system.report import Cycles, by_class, by_layer, waiting
 
 _LAYER = re.compile(r"\.layers\.(\d+)")
 
 
 def compare(step: RandomStep, levels: Levels) -> dict[str, list[Cycles]]:
-    """Rows by `total`, `class` (of the busiest core) and `layer` (from the end of the one before to its own)."""
+    """Rows by `total`, `class`, `waiting` (for other cores) and `layer` (from the end of the one before to its own)."""
     items, design = operations(step.graph), Design.of(step.config)
     estimate = estimate_step(items, design, tokens=len(step.tokens), position=step.position)
     run = levels.step
@@ -43,7 +43,7 @@ def compare(step: RandomStep, levels: Levels) -> dict[str, list[Cycles]]:
         end = ends.get(item.name)
         layers.append(replace(item, estimated=None if end is None else end - before))
         before = end if end is not None else before
-    return {"total": [total], "class": classes, "layer": layers}
+    return {"total": [total], "class": classes, "waiting": [waiting(run)], "layer": layers}
 
 
 def layer_name(module: str) -> str:

@@ -76,7 +76,7 @@ module cosyn_accelerator (
   localparam int RowsBits = cosyn_pkg::SysRowsBits;
   localparam int StrideBits = cosyn_pkg::SysRowStrideBits;
   localparam int LinesBits = cosyn_pkg::SysLinesBits;
-  localparam int Counters = 25;
+  localparam int Counters = 26;
 
   localparam logic [1:0] Incrementing = 2'b01;
   localparam logic [2:0] DataSize = 3'($clog2(cosyn_pkg::ChannelBytes));
@@ -182,6 +182,7 @@ module cosyn_accelerator (
       .x_stride_o(x_stride[i*StrideBits +: StrideBits]),
       .x_lines_o(x_lines[i*LinesBits +: LinesBits]),
       .x_done_i(x_done[i]),
+      .x_apart_i(x_valid != '1),
       .x_rd_req_i(x_rd_req[i]),
       .x_rd_addr_i(x_rd_addr),
       .x_rd_gnt_o(x_rd_gnt[i]),

@@ -200,44 +200,48 @@ module cosyn_activation_buffer #(
 
   // -- the window of a step: byte order as in cosyn_sparse_mux --------------------------------------------------------------
 
-  // Candidates of groups that share a block of 16; `groups` of them do.
-  function automatic logic [LineBits-1:0] ordered(input logic [LineBits-1:0] window, input int groups);
-    for (int g = 0; g < K / Group; g++) begin
-      ordered[8*g*Group+:8*Group] = window[128*(g/groups)+:8*Group];
-      ordered[8*(K+g*(16-Group))+:8*(16-Group)] = window[128*(g/groups)+8*Group+:8*(16-Group)];
-    end
-  endfunction
-
-  function automatic logic [LineBits-1:0] arranged(input logic [LineBits-1:0] line, input logic [3:0] offset,
-                                                   input logic [1:0] kept, input logic [LineBits-1:0] previous);
-    logic [LineBits-1:0] window;
-    arranged = previous;
-    case (kept)
-      cosyn_pkg::KeptN8: begin
-        window   = line >> (int'(offset) * 16 * K);
-        arranged = ordered(window, 8 / Group);
-      end
-      cosyn_pkg::KeptN4: begin
-        window   = line >> (int'(offset) * 32 * K);
-        arranged = ordered(window, Group <= 4 ? 4 / Group : 1);
-      end
-      cosyn_pkg::KeptN2: arranged = ordered(line, 1);
-      default: arranged[8*K-1:0] = line[8*K*int'(offset)+:8*K];
-    endcase
-  endfunction
-
   generate
-    for (genvar b = 0; b < Banks; b++) begin : g_window
-      if (cosyn_pkg::HasSparsity != 0) begin : g_sparse
+    if (cosyn_pkg::HasSparsity != 0) begin : g_sparse
+      // Candidates of groups that share a block of 16; `groups` of them do.
+      function automatic logic [LineBits-1:0] ordered(input logic [LineBits-1:0] window, input int groups);
+        for (int g = 0; g < K / Group; g++) begin
+          ordered[8*g*Group+:8*Group] = window[128*(g/groups)+:8*Group];
+          ordered[8*(K+g*(16-Group))+:8*(16-Group)] = window[128*(g/groups)+8*Group+:8*(16-Group)];
+        end
+      endfunction
+
+      function automatic logic [LineBits-1:0] arranged(input logic [LineBits-1:0] line, input logic [3:0] offset,
+                                                       input logic [1:0] kept, input logic [LineBits-1:0] previous);
+        logic [LineBits-1:0] window;
+        arranged = previous;
+        case (kept)
+          cosyn_pkg::KeptN8: begin
+            window   = line >> (int'(offset) * 16 * K);
+            arranged = ordered(window, 8 / Group);
+          end
+          cosyn_pkg::KeptN4: begin
+            window   = line >> (int'(offset) * 32 * K);
+            arranged = ordered(window, Group <= 4 ? 4 / Group : 1);
+          end
+          cosyn_pkg::KeptN2: arranged = ordered(line, 1);
+          default: arranged[8*K-1:0] = line[8*K*int'(offset)+:8*K];
+        endcase
+      endfunction
+
+      for (genvar b = 0; b < Banks; b++) begin : g_window
         always_ff @(posedge clk_i) begin
           if (fire_i && (mm_i || b == 0))
             window_o[b*LineBits+:LineBits] <= arranged(
                 line_q[get_q][b*LineBits+:LineBits], line_offset_q[get_q], kept_i, window_o[b*LineBits+:LineBits]);
         end
-      end else begin : g_dense
+      end
+    end else begin : g_dense
+      for (genvar b = 0; b < Banks; b++) begin : g_window
         always_ff @(posedge clk_i)
           if (fire_i && (mm_i || b == 0)) window_o[b*LineBits+:LineBits] <= line_q[get_q][b*LineBits+:LineBits];
       end
+      logic unused;
+      assign unused = ^line_offset_q[get_q];
     end
   endgenerate
 

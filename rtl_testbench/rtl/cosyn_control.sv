@@ -32,7 +32,7 @@ module cosyn_control (
   output logic [cosyn_pkg::Registers*32-1:0]    registers_o,
   input  logic [cosyn_pkg::Cores-1:0]           finished_i,
   input  logic [cosyn_pkg::Cores-1:0]           quiet_i,
-  input  logic [cosyn_pkg::Cores*25*32-1:0]     counters_i,
+  input  logic [cosyn_pkg::Cores*26*32-1:0]     counters_i,
   input  logic [cosyn_pkg::Cores*32-1:0]        fetched_i,
   input  logic [cosyn_pkg::Cores*32-1:0]        state_i,
   input  logic [cosyn_pkg::Cores-1:0]           error_i,
@@ -46,7 +46,7 @@ module cosyn_control (
 );
   localparam int Cores = cosyn_pkg::Cores;
   localparam int AddressBits = cosyn_control_pkg::AddressBits;
-  localparam int Counters = 25;
+  localparam int Counters = 26;
   localparam logic [1:0] Okay = 2'b00;
   localparam logic [1:0] SlaveError = 2'b10;
   localparam int ResetCycles = 4;

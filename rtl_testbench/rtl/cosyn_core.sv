@@ -14,7 +14,7 @@ module cosyn_core (
   output logic [7:0]                                     error_code_o,
   output logic [3:0]                                     error_class_o,
   output logic [31:0]                                    error_detail_o,
-  output logic [25*32-1:0]                               counters_o,
+  output logic [26*32-1:0]                               counters_o,
   output logic [31:0]                                    fetched_o,
   output logic [31:0]                                    state_o,
   output logic [5:0]                                     retire_o,
@@ -57,6 +57,7 @@ module cosyn_core (
   output logic [cosyn_pkg::SysRowStrideBits-1:0]         x_stride_o,
   output logic [cosyn_pkg::SysLinesBits-1:0]             x_lines_o,
   input  logic                                           x_done_i,
+  input  logic                                           x_apart_i,      // a core has not come to the exchange yet
   input  logic                                           x_rd_req_i,
   input  logic [cosyn_pkg::VectorAddressBits-1:0]        x_rd_addr_i,
   output logic                                           x_rd_gnt_o,
@@ -279,6 +280,7 @@ module cosyn_core (
     .retire_i(unit_done), .flight_i(flight), .queued_i(queued), .waiting_i(waiting),
     .array_active_i(array_active), .ring_empty_i(ring_empty), .ring_full_i(ring_full), .drain_stall_i(drain_stall),
     .read_beats_i(read_beats), .write_beats_i(write_beats), .instruction_beat_i(inst_rvalid_i && inst_rready_o),
+    .meeting_wait_i(x_valid_o && x_apart_i),
     .counters_o,
     .error_o(watchdog_error), .error_class_o(watchdog_class), .error_detail_o(watchdog_detail)
   );

@@ -3,6 +3,7 @@
 // MV: the pair is two columns' weights, the common operand an activation; MM: the pair is two tokens' activations, the
 // common operand a weight. Latency 13 cycles from the ports (1 operands, 11 segment, 1 reduction), one step a cycle.
 module cosyn_dsp_chain #(
+    parameter bit VectorMode = 1'b1,  // 0: MM only, which saves the choice of operands
     localparam int Bits = 8 * cosyn_pkg::ChainLength
 ) (
     input  logic            clk_i,
@@ -22,7 +23,7 @@ module cosyn_dsp_chain #(
 
   always_ff @(posedge clk_i) begin
     if (valid_i) begin
-      if (mv_i) begin
+      if (VectorMode && mv_i) begin
         high_q   <= weight1_i;
         low_q    <= weight0_i;
         common_q <= token0_i;

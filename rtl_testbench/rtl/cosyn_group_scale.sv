@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Behind the reduction nodes: each chain's two sums times the scale of their column's group (1 without group scales).
 // All weights of a step and column share one scale, so scaling their sum equals expanding every code to INT8 first, with
-// two small multipliers a chain instead of one a weight. Latency 2 cycles, one step a cycle.
-// Structural = 0 multiplies in one expression (simulation); 1 builds it from two 4-bit digits and adders, no DSP.
+// two multipliers a chain instead of one a weight. Latency 2 cycles, one step a cycle.
+// Structural = 0 multiplies in one expression (simulation); 1 has a 20 x 9 bit multiplier for each sum, a DSP: out of
+// adders it takes 260 look-up tables, of which devices have less to spare.
 module cosyn_group_scale #(
 `ifdef SYNTHESIS
     parameter bit Structural = 1'b1,
@@ -21,23 +22,19 @@ module cosyn_group_scale #(
     output logic [  Bits-1:0] sums_o
 );
   generate
-    if (Structural) begin : g_digits
+    if (Structural) begin : g_multipliers
       for (genvar i = 0; i < 2 * Chains; i++) begin : g_sum
         logic [7:0] scale;
         logic signed [19:0] sum;
-        logic signed [23:0] low_q, high_q;
-        logic signed [27:0] scaled_q;
+        logic signed [27:0] product_q, scaled_q;
 
         // MV: the sum's own column; MM: the column in turn.
         assign scale = (mv_i ? i % 2 == 1 : half_i) ? scale_i[16*(i/2)+8+:8] : scale_i[16*(i/2)+:8];
         assign sum   = sums_i[32*i+:20];
         always_ff @(posedge clk_i) begin
           if (en_i) begin
-            low_q <= ((scale[0] ? 24'(sum) : 24'sd0) + (scale[1] ? 24'(sum) <<< 1 : 24'sd0))
-                   + ((scale[2] ? 24'(sum) <<< 2 : 24'sd0) + (scale[3] ? 24'(sum) <<< 3 : 24'sd0));
-            high_q <= ((scale[4] ? 24'(sum) : 24'sd0) + (scale[5] ? 24'(sum) <<< 1 : 24'sd0))
-                    + ((scale[6] ? 24'(sum) <<< 2 : 24'sd0) + (scale[7] ? 24'(sum) <<< 3 : 24'sd0));
-            scaled_q <= 28'(low_q) + (28'(high_q) <<< 4);
+            product_q <= 28'(sum) * 28'($signed({1'b0, scale}));
+            scaled_q  <= product_q;
           end
         end
         assign sums_o[32*i+:32] = {{4{scaled_q[27]}}, scaled_q};

@@ -86,6 +86,19 @@ module cosyn_matrix_array #(
     else if (captured_o) hold_q <= hold_q + 1'b1;
   end
 
+  // A dense step is a sparse one with constant indices. Apart from the multiplexers, so that these stay plain ones.
+  logic [WordBits/2-1:0] index;
+  generate
+    if (Structural && cosyn_pkg::HasSparsity != 0) begin : g_index
+      localparam int Group = cosyn_pkg::SparsityBlock * K / cosyn_pkg::ActivationLineBytes;
+      for (genvar i = 0; i < Chains * K; i++) begin : g_dsp
+        assign index[4*i+:4] = sparse_i ? index_i[4*i+:4] : 4'((i % K) % Group);
+      end
+    end else begin : g_given
+      assign index = index_i;
+    end
+  endgenerate
+
   logic [Replicas*LineBits-1:0] lines;
 
   for (genvar r = 0; r < Replicas; r++) begin : g_replica
@@ -103,14 +116,12 @@ module cosyn_matrix_array #(
 
         if (cosyn_pkg::HasSparsity != 0) begin : g_mux
           cosyn_sparse_mux mux0 (
-              .sparse_i,
-              .index_i(index_i[4*K*n+:4*K]),
+              .index_i(index[4*K*n+:4*K]),
               .window_i(window_i[2*r*WindowBits+:WindowBits]),
               .token_o(token0)
           );
           cosyn_sparse_mux mux1 (
-              .sparse_i,
-              .index_i(index_i[4*K*n+:4*K]),
+              .index_i(index[4*K*n+:4*K]),
               .window_i(window_i[(2*r+1)*WindowBits+:WindowBits]),
               .token_o(token1)
           );
@@ -119,7 +130,9 @@ module cosyn_matrix_array #(
           assign token1 = window_i[(2*r+1)*WindowBits+:8*K];
         end
 
-        cosyn_dsp_chain chain (
+        cosyn_dsp_chain #(
+            .VectorMode(r == 0)
+        ) chain (
             .clk_i,
             .en_i(en),
             .valid_i(works),
@@ -142,7 +155,7 @@ module cosyn_matrix_array #(
           .slot_i(slot_q),
           .weight0_i,
           .weight1_i,
-          .index_i,
+          .index_i(index),
           .window_i(window_i[2*r*WindowBits+:2*WindowBits]),
           .sums_o(sums)
       );

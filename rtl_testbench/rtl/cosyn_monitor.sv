@@ -18,12 +18,13 @@ module cosyn_monitor (
   input  logic [7:0]  read_beats_i,     // beats moved in this cycle
   input  logic [7:0]  write_beats_i,
   input  logic        instruction_beat_i,
-  output logic [25*32-1:0] counters_o,
+  input  logic        meeting_wait_i,   // SYS waits for other cores
+  output logic [26*32-1:0] counters_o,
   output logic        error_o,
   output logic [3:0]  error_class_o,
   output logic [31:0] error_detail_o
 );
-  localparam int Count = 25;
+  localparam int Count = 26;
   logic [Count*8-1:0]  step;
   logic [Count*32-1:0] count_q;
 
@@ -41,6 +42,7 @@ module cosyn_monitor (
     step[22*8 +: 8] = read_beats_i;
     step[23*8 +: 8] = write_beats_i;
     step[24*8]      = instruction_beat_i;
+    step[25*8]      = meeting_wait_i;
   end
 
   for (genvar i = 0; i < Count; i++) begin : gen_counter

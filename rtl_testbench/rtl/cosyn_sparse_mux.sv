@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// In front of the DSPs of a chain: DSP k takes one of the 16 activations of its block by a 4-bit index, for one token;
-// dense steps take activation k. Combinational.
+// In front of the DSPs of a chain: DSP k takes one of the 16 activations of its block by a 4-bit index, for one token.
+// Dense steps take activation k: the index that they need is cosyn_matrix_array's, once for all tokens. Combinational.
 // The window's bytes are ordered for it (cosyn_activation_buffer): with G = the least N of the configuration, DSP k looks
 // at group k / G; candidate i of group g is byte g G + i for i < G, behind them byte ChainLength + g (16 - G) + i - G.
 // So a dense step's activations are the first ChainLength bytes.
@@ -8,7 +8,6 @@ module cosyn_sparse_mux #(
     localparam int K = cosyn_pkg::ChainLength,
     localparam int WindowBits = 8 * cosyn_pkg::ActivationLineBytes
 ) (
-    input  logic                  sparse_i,
     input  logic [       4*K-1:0] index_i,
     input  logic [WindowBits-1:0] window_i,
     output logic [       8*K-1:0] token_o
@@ -24,20 +23,14 @@ module cosyn_sparse_mux #(
     end
   endfunction
 
-  function automatic logic [8*K-1:0] selected(input logic [WindowBits-1:0] window, input logic [4*K-1:0] index);
-    logic [128*Groups-1:0] all;
-    logic [127:0] block;
-    all = candidates(window);
-    for (int k = 0; k < K; k++) begin
-      block = all[128*(k/Group)+:128];
-      selected[8*k+:8] = block[{index[4*k+:4], 3'b000}+:8];
-    end
-  endfunction
+  logic [128*Groups-1:0] all;
+  assign all = candidates(window_i);
 
-  // A dense step is the same multiplexer with a constant index.
-  logic [4*K-1:0] index;
-  for (genvar k = 0; k < K; k++) begin : g_index
-    assign index[4*k+:4] = sparse_i ? index_i[4*k+:4] : 4'(k % Group);
+  for (genvar k = 0; k < K; k++) begin : g_dsp
+    cosyn_mux16 mux (
+        .index_i(index_i[4*k+:4]),
+        .bytes_i(all[128*(k/Group)+:128]),
+        .byte_o(token_o[8*k+:8])
+    );
   end
-  assign token_o = selected(window_i, index);
 endmodule

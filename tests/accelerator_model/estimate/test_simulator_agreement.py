@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 
@@ -60,6 +61,22 @@ def test_a_small_model(recipe: str, config: str, tokens: int, position: int) -> 
     check(graph(recipe), config, tokens, position, 0.05)
 
 
+STORIES = {
+    "model_type": "llama", "hidden_size": 64, "intermediate_size": 172, "num_attention_heads": 8,
+    "num_key_value_heads": 4, "vocab_size": 512, "num_hidden_layers": 3, "max_position_embeddings": 512,
+    "tie_word_embeddings": True,
+}  # fmt: skip
+"""The sizes of stories260K: passes are short, and heads that share keys are moved to their places."""
+
+
+@pytest.mark.parametrize("config", ["tiny", "odd"])
+@pytest.mark.parametrize(("tokens", "position"), [(1, 40), (2, 0), (8, 40)])
+def test_a_tiny_model(config: str, tokens: int, position: int, tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(STORIES), encoding="utf-8")
+    check(graph("w8a8", file), config, tokens, position, 0.05)
+
+
 LLAMA2_7B = {
     "model_type": "llama", "hidden_size": 4096, "intermediate_size": 11008, "num_attention_heads": 32,
     "num_key_value_heads": 32, "vocab_size": 32000, "max_position_embeddings": 2048, "tie_word_embeddings": False,
@@ -75,8 +92,6 @@ OPT_6_7B = {
 @pytest.mark.parametrize("shape", [LLAMA2_7B, OPT_6_7B], ids=["llama2-7b", "opt-6.7b"])
 @pytest.mark.parametrize(("tokens", "position"), [(1, 128), (1, 500), (4, 64)])
 def test_layers_of_full_size(shape: dict[str, object], tokens: int, position: int, tmp_path: Path) -> None:
-    import json
-
     file = tmp_path / "config.json"
     file.write_text(json.dumps({**shape, "num_hidden_layers": 3}), encoding="utf-8")
     check(graph("w4a8_g32", file), "u280", tokens, position, 0.05, 2048)

@@ -11,7 +11,7 @@ from cosyn.accelerator_model.errors import ProgramError
 from cosyn.accelerator_model.isa import Load, LoadTarget, MatrixVector, Misc, Opcode, Output, Ring, System, mask
 from cosyn.accelerator_model.isa import SystemOperation as Operation
 from cosyn.accelerator_model.presets import load_config
-from cosyn.accelerator_model.simulator import DeadlockError
+from cosyn.accelerator_model.simulator import DeadlockError, Stall
 from tests.accelerator_model.simulator.programs import DONE, Memory, in_sequence, lines_of, run, store_lines
 
 
@@ -88,3 +88,17 @@ def test_cores_that_meet_differently_are_an_error() -> None:
     barrier, exchange = System(operation=Operation.BARRIER), System(operation=Operation.EXCHANGE, rows=1, lines=1)
     with pytest.raises(ProgramError, match="the cores meet with different operations: core 0: SYS operation=barrier;"):
         run(config, [(barrier, DONE), (exchange, DONE)], [Memory(config), Memory(config)])
+
+
+def test_waiting_for_other_cores_is_counted_apart() -> None:
+    """Busy cycles of SYS less those are the same on the core that comes first and on the one that comes last."""
+    config = load_config("odd")
+    barrier = System(operation=Operation.BARRIER)
+    misc = Misc(columns=512, output=Output.VECTOR, destination=600)
+    fill = Load(target=LoadTarget.VECTOR, length=32)
+    streams = [in_sequence(fill, misc, barrier), in_sequence(barrier)]
+    found = run(config, streams, [Memory(config), Memory(config)])
+    waited = {core: found.stalls[core, Opcode.SYS, Stall.BARRIER] for core in range(2)}
+    assert waited[0] == 0
+    assert waited[1] == found.meeting_cycles > 128
+    assert found.busy[1, Opcode.SYS] - waited[1] == found.busy[0, Opcode.SYS]

@@ -18,6 +18,7 @@ from cosyn.accelerator_model.isa import (
     Opcode,
     Output,
     Ring,
+    Store,
     System,
     SystemOperation,
     WeightBits,
@@ -165,3 +166,15 @@ def test_refreshes_count_from_reset() -> None:
     }
     assert len(cycles) > 1
     assert max(cycles) - min(cycles) <= 2 * TINY.memory.refresh_cycles
+
+
+def test_a_run_finds_the_row_open_that_the_one_before_left() -> None:
+    """A store at the end turns the channel round, which the next program's first load pays."""
+    image = MemoryImage(TINY.stripe_bytes, np.zeros((64, TINY.stripe_bytes), np.uint8))
+    machine, load = Machine(TINY, [image]), Load(target=LoadTarget.WEIGHTS, length=8)
+    after = TINY.memory.refresh_cycles
+    first, second = (machine.run(program((load, DONE)), {}, values=False, started=after).cycles for _ in range(2))
+    assert first - second == TINY.memory.row_miss_cycles
+    machine.run(program((Store(address=1, rows=1, length=1), DONE)), {}, values=False, started=after)
+    third = machine.run(program((load, DONE)), {}, values=False, started=after).cycles
+    assert third - second == TINY.memory.turnaround_cycles
