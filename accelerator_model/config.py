@@ -16,7 +16,13 @@ VECTOR_ELEMENT_BYTES = 4
 INSTRUCTION_BYTES = 64
 """Every instruction is 512 bits."""
 
-REGISTERS = 16
+BANK_REGISTERS = 16
+"""Runtime registers of a bank; the first of each is no register."""
+
+REGISTER_BANKS = 4
+"""Bank 0 describes the step, each of the others a pattern of attention that skips part of the cache."""
+
+REGISTERS = BANK_REGISTERS * REGISTER_BANKS
 """Runtime registers that the host writes before it rings the doorbell."""
 
 

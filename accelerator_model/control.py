@@ -9,7 +9,7 @@ from typing import Literal
 
 from cosyn.accelerator_model.config import REGISTERS, AcceleratorConfig
 from cosyn.accelerator_model.errors import ConfigError
-from cosyn.accelerator_model.isa.opcode import Opcode, Register
+from cosyn.accelerator_model.isa.opcode import Opcode, register_name
 
 ADDRESS_BITS = 12
 """The AXI4-Lite window is 4 KiB of 32-bit registers."""
@@ -192,7 +192,7 @@ def global_register(name: str) -> ControlRegister:
     return {item.name: item for item in GLOBAL_REGISTERS}[name]
 
 
-def runtime_register_address(register: Register | int) -> int:
+def runtime_register_address(register: int) -> int:
     """Byte address of R_i."""
     return REGISTER_BASE + 4 * int(register)
 
@@ -214,7 +214,7 @@ def registers(config: AcceleratorConfig) -> Iterator[ControlRegister]:
     yield from GLOBAL_REGISTERS
     for index in range(1, REGISTERS):
         yield ControlRegister(
-            f"R{index}", runtime_register_address(index), "RW", f"runtime register {Register(index).name}"
+            f"R{index}", runtime_register_address(index), "RW", f"runtime register {register_name(index)}"
         )
     for core in range(config.cores):
         for register, (access, doc) in _CORE_DOCS.items():

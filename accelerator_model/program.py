@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cosyn.accelerator_model.cache_pattern import CachePattern, pattern_registers
 from cosyn.accelerator_model.config import INSTRUCTION_BYTES, AcceleratorConfig
 from cosyn.accelerator_model.errors import ProgramError
 from cosyn.accelerator_model.isa import Instruction, Register, decode
@@ -118,15 +119,21 @@ class MemoryImage:
 
 
 def registers_for(
-    config: AcceleratorConfig, position: int, tokens: int, rope_row_stripes: int = 0
-) -> dict[Register, int]:
-    """What the host writes before a step of `tokens` tokens whose first is at `position`."""
+    config: AcceleratorConfig,
+    position: int,
+    tokens: int,
+    rope_row_stripes: int = 0,
+    patterns: Sequence[CachePattern] = (),
+) -> dict[int, int]:
+    """What the host writes before a step of `tokens` tokens whose first is at `position`: bank 0, then a bank for each
+    of the patterns.
+    """
     context = position + tokens
     key_tiles = -(-context // config.tile_columns)
     value_steps = -(-context // config.chain_length)
     columns = max(key_tiles * config.tile_columns, value_steps * config.chain_length)
     words_per_stripe = config.stripe_bytes // 4
-    return {
+    values: dict[int, int] = {
         Register.VALID: position + 1,
         Register.KEY_TILES: key_tiles,
         Register.VALUE_STEPS: value_steps,
@@ -140,3 +147,6 @@ def registers_for(
         Register.SCALE_WORD: position % words_per_stripe,
         Register.SCALE_STRIPES: -(-context // words_per_stripe),
     }
+    for bank, pattern in enumerate(patterns, start=1):
+        values |= pattern_registers(config, pattern, bank, position, tokens)
+    return values

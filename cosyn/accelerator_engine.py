@@ -16,7 +16,7 @@ from cosyn.accelerator_model.control import (
     runtime_register_address,
 )
 from cosyn.accelerator_model.errors import ProgramError
-from cosyn.accelerator_model.isa import Instruction, Register, System, SystemOperation, decode
+from cosyn.accelerator_model.isa import Instruction, System, SystemOperation, decode
 from cosyn.accelerator_model.isa.systemverilog import config_hash
 from cosyn.accelerator_model.presets import config_from
 from cosyn.accelerator_model.program import CoreProgram, MemoryImage, Program
@@ -86,7 +86,7 @@ class SimulatorTransport:
         """The run has ended when the doorbell returns."""
 
     def _run(self) -> None:
-        values = {r: self.read_register(runtime_register_address(r)) for r in Register if 0 < r < REGISTERS}
+        values = {r: self.read_register(runtime_register_address(r)) for r in range(1, REGISTERS)}
         try:
             result = self.machine.run(self._program(), values, timing=self._timing)
         except ProgramError as error:

@@ -23,6 +23,7 @@ from cosyn.accelerator_model.estimate.walk import Walk, by_heads, drain_cycles, 
 from cosyn.accelerator_model.estimate.weight_form import WeightForm, WeightForms, stream
 from cosyn.accelerator_model.isa.misc import Output
 from cosyn.accelerator_model.isa.opcode import Opcode
+from cosyn.accelerator_model.numerics.reduce import PARTIALS
 from cosyn.accelerator_model.sequences import Passes
 
 Numbers = NDArray[np.float64]
@@ -65,6 +66,20 @@ def _store(walk: Walk) -> Numbers:
     return done
 
 
+def _columns(walk: Walk, item: Operation) -> Numbers:
+    """Positions that stream past: a window skips what it hides in whole units, after those that hold its sinks."""
+    if not item.window:
+        return np.asarray(walk.context, np.float64)
+    design = walk.design
+    words = design.stripe_bytes // VECTOR_ELEMENT_BYTES
+    sizes = (design.tile_columns, design.chain_length, words, PARTIALS * design.lanes)
+    unit = np.lcm.reduce(np.broadcast_arrays(*(np.asarray(size).astype(np.int64) for size in sizes)))
+    kept = ceil_div(item.sinks, unit) * unit
+    skipped = np.maximum(0, (walk.position - item.window + 1) // unit * unit - kept)
+    columns: Numbers = np.maximum(walk.context, np.where(kept > 0, kept + 1, 0.0)) - skipped
+    return columns
+
+
 def attend(walk: Walk, item: Operation) -> None:
     """Heads one after the other: scores, softmax, values; the array works on one head while another's softmax runs."""
     design, line = walk.design, walk.line
@@ -72,8 +87,7 @@ def attend(walk: Walk, item: Operation) -> None:
     cached = ceil_div(item.kv_heads, design.cores)
     shared = np.minimum(item.heads // item.kv_heads, heads)
     rows = shared * walk.tokens
-    # A window masks scores; the whole cache streams past all the same.
-    seen = walk.context
+    seen = _columns(walk, item)
     in_tiles = ceil_div(seen, design.tile_columns) * design.tile_columns
     columns = np.maximum(in_tiles, ceil_div(seen, design.chain_length) * design.chain_length)
     by_heads(walk, sequences.quantize_rows(), heads, item.width)
@@ -91,6 +105,9 @@ def attend(walk: Walk, item: Operation) -> None:
     passes = sequences.softmax_codes(1.0, softcap=1.0 if "softcap" in item.form else None, alibi="alibi" in item.form)
     softmax, elements = _softmax_cycles(walk, passes, shared, columns, "alibi" in item.form)
     drain = drain_cycles(design, rows)
+    if item.sinks:
+        # Column tiles of values come in two runs each, and are multiplied one by one.
+        value_cycles = value_cycles + (values.tiles - 1) * drain
     score, mix = key_cycles + drain, value_cycles + drain
     pace = np.maximum(np.maximum(key_cycles + value_cycles, softmax), loaded.words / np.maximum(cached, 1))
     move, _ = _move_cycles(walk, shared, item.value_width)

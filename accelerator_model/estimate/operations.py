@@ -12,6 +12,7 @@ from cosyn.ir.dtype import DType
 from cosyn.ir.errors import RequestError
 from cosyn.ir.graph import Graph
 from cosyn.ir.node import Node
+from cosyn.ir.ops.attention import AttentionAttrs
 
 Kind = Literal["norm", "linear", "rope", "append", "attend", "elementwise"]
 
@@ -34,7 +35,8 @@ class Operation:
 
     `linear`: `width` inputs and `outputs`; `norm`: `form` is "rms" or "layer"; `elementwise`: `form` is the IR op
     and `operands` the number of tensors it reads (the others are numbers); `rope`, `append`, `attend`: `heads` of
-    `width` elements, values of `value_width`, `kv_heads` of them cached, `form` names "softcap" and "alibi".
+    `width` elements, values of `value_width`, `kv_heads` of them cached, `form` names "softcap" and "alibi",
+    `window` and `sinks` bound the positions that are read (0: all).
     `last_token` marks what only the step's last token needs (the head). `layer` is the decoder layer, -1 outside of
     any. `stored`: how a linear's weights lie in memory, None where the graph has no quantized ones.
     """
@@ -50,6 +52,8 @@ class Operation:
     heads: int = 0
     kv_heads: int = 0
     value_width: int = 0
+    window: int = 0
+    sinks: int = 0
     last_token: bool = False
     stored: WeightForm | None = None
 
@@ -113,9 +117,11 @@ def _operation(graph: Graph, node: Node, layer: int) -> Iterator[Operation]:
         heads, width = (int(d) for d in graph.types[node.operands[0]].shape[-2:])
         kv_heads, value = (int(getattr(node.attrs, name)) for name in ("n_kv_heads", "v_dim"))
         variants = " ".join(name for name in ("softcap", "alibi") if getattr(node.attrs, name))
+        window, sinks = _window(graph, node)
         yield Operation(
-            "attend", node.name, layer, width, form=variants, heads=heads, kv_heads=kv_heads, value_width=value
-        )
+            "attend", node.name, layer, width, form=variants, heads=heads, kv_heads=kv_heads, value_width=value,
+            window=window, sinks=sinks,
+        )  # fmt: skip
     elif node.op in _ELEMENTWISE and len(shape) >= 2 and not _of_integers(graph, node):
         width = 1
         for dim in shape[1:]:
@@ -124,6 +130,16 @@ def _operation(graph: Graph, node: Node, layer: int) -> Iterator[Operation]:
             "elementwise", node.name, layer, width,
             form=node.op, operands=sum(bool(graph.types[ref].shape) for ref in node.operands), last_token=last,
         )  # fmt: skip
+
+
+def _window(graph: Graph, node: Node) -> tuple[int, int]:
+    """Window and sinks; zeros where they hide nothing, or where ALiBi counts columns from the first position."""
+    attrs = node.attrs
+    assert isinstance(attrs, AttentionAttrs)
+    longest = graph.dims["seq"][1] if "seq" in graph.dims else None
+    if attrs.window is None or attrs.alibi or (longest is not None and attrs.window + attrs.sinks >= longest):
+        return 0, 0
+    return attrs.window, attrs.sinks
 
 
 def _of_integers(graph: Graph, node: Node) -> bool:

@@ -27,7 +27,7 @@ from cosyn.accelerator_model.isa.matrix import (
     WeightBits,
 )
 from cosyn.accelerator_model.isa.misc import Function, Misc, Operand, Output, Reduction
-from cosyn.accelerator_model.isa.opcode import Opcode, Register
+from cosyn.accelerator_model.isa.opcode import Opcode, PatternRegister, Register, Registers, register_name
 from cosyn.accelerator_model.isa.st import Store, StoreMode
 from cosyn.accelerator_model.isa.sys import System, SystemOperation
 
@@ -108,8 +108,10 @@ __all__ = [
     "Opcode",
     "Operand",
     "Output",
+    "PatternRegister",
     "Reduction",
     "Register",
+    "Registers",
     "Ring",
     "Store",
     "StoreMode",
@@ -120,4 +122,5 @@ __all__ = [
     "crc16",
     "decode",
     "mask",
+    "register_name",
 ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from dataclasses import fields
+from enum import IntEnum
 
-from cosyn.accelerator_model.config import INSTRUCTION_BYTES
-from cosyn.accelerator_model.isa import INSTRUCTIONS, Instruction, Opcode, Register
+from cosyn.accelerator_model.config import BANK_REGISTERS, INSTRUCTION_BYTES, REGISTER_BANKS
+from cosyn.accelerator_model.isa import INSTRUCTIONS, Instruction, Opcode, PatternRegister, Register
 from cosyn.accelerator_model.isa.instruction import CRC_BITS, CRC_POSITION, MASK_BITS, OPCODE_BITS
 from cosyn.accelerator_model.isa.matrix import MatrixInstruction, MatrixMatrix, MatrixVector
 
@@ -81,19 +82,29 @@ def _registers() -> str:
     lines = [
         "## Registers",
         "",
-        "The host writes them before a step of m tokens from position pos; all cores see the same. context = pos + m.",
+        f"There are {REGISTER_BANKS} banks of {BANK_REGISTERS}; register r of bank b is number {BANK_REGISTERS} b + r."
+        " The host writes them before a step",
+        "of m tokens from position pos; all cores see the same. context = pos + m. Bank 0:",
         "",
-        "| number | register | value |",
-        "|---|---|---|",
-        *(f"| {int(register)} | {register.name} | {text} |" for register, text in _register_texts()),
+        *_table(Register),
+        "",
+        _text(PatternRegister),
+        "",
+        *_table(PatternRegister),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _register_texts() -> Iterator[tuple[Register, str]]:
+def _table(kind: type[Register] | type[PatternRegister]) -> Iterator[str]:
+    yield from ("| number | register | value |", "|---|---|---|")
+    for register, text in _register_texts(kind):
+        yield f"| {int(register)} | {register.name} | {text} |"
+
+
+def _register_texts(kind: type[Register] | type[PatternRegister]) -> Iterator[tuple[IntEnum, str]]:
     """Each register with the text below its declaration, which `enum` does not keep."""
-    source = inspect.getsource(Register).splitlines()
-    for register in Register:
+    source = inspect.getsource(kind).splitlines()
+    for register in kind:
         start = next(i for i, line in enumerate(source) if line.strip() == f"{register.name} = {int(register)}")
         following = source[start + 1].strip() if start + 1 < len(source) else ""
         yield register, following.strip('"') if following.startswith('"""') else "not used"

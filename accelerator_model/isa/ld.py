@@ -25,7 +25,7 @@ class Load(Instruction):
 
     Ring targets get the stripes in order. VECTOR writes stripe s of run r to `stripe_lines` lines from
     vector_line + r vector_stride + s stripe_lines. With `length_reg` the length is length x R[length_reg].
-    With `checked`, the rotate-xor checksum of the stripes must equal `checksum`.
+    With `checked`, the rotate-xor checksum of the stripes must equal `checksum`. Registers are those of `bank`.
     """
 
     opcode: ClassVar[Opcode] = Opcode.LD
@@ -41,3 +41,4 @@ class Load(Instruction):
     vector_stride: int = field(20, "vector lines from one run to the next")
     checked: int = field(1, "compare the checksum")
     checksum: int = field(32, "s = rotl1(s) ^ xor of the stripe's 32-bit words, over all stripes in order")
+    bank: int = field(2, "bank of the registers")

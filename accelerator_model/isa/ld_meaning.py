@@ -33,10 +33,10 @@ class LoadShape(NamedTuple):
 def shape(instruction: Load, registers: Sequence[int]) -> LoadShape:
     """The runs with the registers in place."""
     return LoadShape(
-        added(instruction.address, instruction.address_reg, registers),
+        added(instruction.address, instruction.address_reg, registers, instruction.bank),
         instruction.rows,
         instruction.row_stride,
-        multiplied(instruction.length, instruction.length_reg, registers),
+        multiplied(instruction.length, instruction.length_reg, registers, instruction.bank),
     )
 
 

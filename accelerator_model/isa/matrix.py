@@ -44,7 +44,7 @@ class MatrixInstruction(Instruction):
     `accelerator_model/tile_stream.py`; column c of tile i is output column i tile_columns + c. Output row r goes
     to vector lines destination + r destination_stride. The INT32 sum becomes f32 (round to nearest even), is
     multiplied by vector word column_scale lanes + column if `column_scaled`, then by vector word token_scale + r
-    if `token_scaled`.
+    if `token_scaled`. Registers are those of `bank`.
     """
 
     ring: int = field(1, "stream", choices=Ring)
@@ -65,6 +65,7 @@ class MatrixInstruction(Instruction):
     token_scaled: int = field(1, "multiply by the token scale")
     destination: int = field(20, "vector line of output row 0")
     destination_stride: int = field(20, "vector lines between output rows")
+    bank: int = field(2, "bank of the registers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,8 +43,8 @@ class MatrixShape(NamedTuple):
 def shape(instruction: MatrixInstruction, config: AcceleratorConfig, registers: Sequence[int]) -> MatrixShape:
     """The sizes of `instruction`."""
     bits, kept = BITS[WeightBits(instruction.bits)], KEPT[Kept(instruction.kept)]
-    steps = replaced(instruction.steps, instruction.steps_reg, registers)
-    tiles = replaced(instruction.tiles, instruction.tiles_reg, registers)
+    steps = replaced(instruction.steps, instruction.steps_reg, registers, instruction.bank)
+    tiles = replaced(instruction.tiles, instruction.tiles_reg, registers, instruction.bank)
     words = tile_words(config, steps, bits, kept, instruction.group_steps)
     return MatrixShape(instruction.rows, steps, tiles, bits, kept, instruction.group_steps, words)
 

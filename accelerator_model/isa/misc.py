@@ -57,8 +57,9 @@ class Misc(Instruction):
     """For each row r and column j < columns: y = F(a b + c) d, in the arithmetic of numerics/float32.py.
 
     An absent b or d is 1 and an absent c is 0. Columns outside [low, high) give y = 0 and do not take part in the
-    reduction, where high = valid + (r if causal) and low = max(0, high - window) if window else 0; `valid` 0
-    with no register means all columns. The reduction of row r goes to vector word reduce_to + r.
+    reduction, where high = valid + (r if causal) and low = max(0, high - window) if window else 0; columns below
+    both `sinks` and high count in spite of the window. `valid` 0 with no register means all columns. The reduction
+    of row r goes to vector word reduce_to + r. Registers are those of `bank`.
     """
 
     opcode: ClassVar[Opcode] = Opcode.MISC
@@ -91,3 +92,5 @@ class Misc(Instruction):
     destination: int = field(20, "vector line, or activation line of row 0 in its bank")
     destination_stride: int = field(20, "vector lines between rows, or activation lines of a row")
     destination_row: int = field(10, "first activation row")
+    sinks: int = field(16, "first columns that a window does not hide")
+    bank: int = field(2, "bank of the registers")

@@ -37,7 +37,7 @@ class MiscShape(NamedTuple):
 
 def shape(instruction: Misc, config: AcceleratorConfig, registers: Sequence[int]) -> MiscShape:
     """The sizes of `instruction`."""
-    columns = replaced(instruction.columns, instruction.columns_reg, registers)
+    columns = replaced(instruction.columns, instruction.columns_reg, registers, instruction.bank)
     return MiscShape(instruction.rows, columns, columns // config.lanes)
 
 
@@ -107,13 +107,14 @@ def _overlaps(instruction: Misc, rows: int, lines: int) -> Iterator[str]:
 
 def taking_part(instruction: Misc, rows: int, columns: int, registers: Sequence[int]) -> NDArray[np.bool_]:
     """Columns that count, [rows, columns]."""
-    valid = replaced(instruction.valid, instruction.valid_reg, registers)
+    valid = replaced(instruction.valid, instruction.valid_reg, registers, instruction.bank)
     if valid == 0 and not instruction.valid_reg:
         return np.ones((rows, columns), np.bool_)
     high = valid + (np.arange(rows) if instruction.causal else np.zeros(rows, np.intp))
     low = np.maximum(0, high - instruction.window) if instruction.window else np.zeros(rows, np.intp)
     column = np.arange(columns)
-    mask: NDArray[np.bool_] = (column >= low[:, None]) & (column < high[:, None])
+    seen = (column >= low[:, None]) | (column < instruction.sinks)
+    mask: NDArray[np.bool_] = seen & (column < high[:, None])
     return mask
 
 

@@ -7,24 +7,29 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cosyn.accelerator_model.config import REGISTERS
+from cosyn.accelerator_model.config import BANK_REGISTERS
 
 Lines = NDArray[np.intp]
 
 
-def replaced(value: int, register: int, registers: Sequence[int]) -> int:
+def replaced(value: int, register: int, registers: Sequence[int], bank: int = 0) -> int:
     """The field's own value, or the register's when one is named."""
-    return registers[register] if register else value
+    return registers[register_number(register, bank)] if register else value
 
 
-def added(value: int, register: int, registers: Sequence[int]) -> int:
+def added(value: int, register: int, registers: Sequence[int], bank: int = 0) -> int:
     """The field's value plus the register's; register 0 adds nothing."""
-    return value + (registers[register] if register else 0)
+    return value + (registers[register_number(register, bank)] if register else 0)
 
 
-def multiplied(value: int, register: int, registers: Sequence[int]) -> int:
+def multiplied(value: int, register: int, registers: Sequence[int], bank: int = 0) -> int:
     """The field's value times the register's; register 0 leaves it."""
-    return value * (registers[register] if register else 1)
+    return value * (registers[register_number(register, bank)] if register else 1)
+
+
+def register_number(register: int, bank: int) -> int:
+    """Place of a bank's register among all of them."""
+    return bank * BANK_REGISTERS + register
 
 
 def run_lines(first: int, rows: int, stride: int, length: int) -> Lines:
@@ -42,5 +47,5 @@ def out_of_range(what: str, first: int, rows: int, stride: int, length: int, lim
 def wrong_registers(*registers: int) -> Iterator[str]:
     """One sentence per register number that does not exist."""
     for register in registers:
-        if not 0 <= register < REGISTERS:
-            yield f"register {register} does not exist; registers: 0..{REGISTERS - 1}"
+        if not 0 <= register < BANK_REGISTERS:
+            yield f"register {register} does not exist; registers: 0..{BANK_REGISTERS - 1}"

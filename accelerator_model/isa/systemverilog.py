@@ -7,7 +7,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import fields
 
-from cosyn.accelerator_model.config import INSTRUCTION_BYTES, REGISTERS, SPARSITY_BLOCK, AcceleratorConfig
+from cosyn.accelerator_model.config import (
+    BANK_REGISTERS,
+    INSTRUCTION_BYTES,
+    REGISTERS,
+    SPARSITY_BLOCK,
+    AcceleratorConfig,
+)
 from cosyn.accelerator_model.isa import INSTRUCTIONS
 from cosyn.accelerator_model.isa.instruction import CRC_BITS, CRC_POSITION, MASK_BITS, OPCODE_BITS
 from cosyn.accelerator_model.isa.opcode import Opcode, Register
@@ -15,8 +21,12 @@ from cosyn.accelerator_model.presets import config_mapping
 
 
 def config_hash(config: AcceleratorConfig) -> str:
-    """First 16 hex digits of the SHA-256 of the configuration; programs and RTL carry it."""
-    return hashlib.sha256(json.dumps(config_mapping(config), sort_keys=True).encode()).hexdigest()[:16]
+    """First 16 hex digits of the SHA-256 of the configuration and the encoding; programs and RTL carry it.
+
+    So a program for other sizes is refused, and so is one from a release whose instructions are encoded otherwise.
+    """
+    encoding = [f"{REGISTERS} {BANK_REGISTERS}", *_codes(), *_positions()]
+    return hashlib.sha256(json.dumps([config_mapping(config), encoding], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def render_package(config: AcceleratorConfig) -> str:
@@ -64,6 +74,7 @@ def _sizes(config: AcceleratorConfig) -> Iterator[str]:
         "SparsityBlock": SPARSITY_BLOCK,
         "HasSparsity": int(bool(config.kept)),
         "Registers": REGISTERS,
+        "BankRegisters": BANK_REGISTERS,
         "InstructionBits": 8 * INSTRUCTION_BYTES,
         "VectorAddressBits": _bits_for(config.vector_lines),
         "ActivationAddressBits": _bits_for(config.activation_lines),

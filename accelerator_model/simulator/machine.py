@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosyn.accelerator_model.config import REGISTERS, AcceleratorConfig
 from cosyn.accelerator_model.errors import ProgramError
-from cosyn.accelerator_model.isa import Register
+from cosyn.accelerator_model.isa import Register, Registers, register_name
 from cosyn.accelerator_model.isa.machine import CoreState
 from cosyn.accelerator_model.program import MemoryImage, Program
 from cosyn.accelerator_model.simulator.dram import OpenRow
@@ -35,7 +35,7 @@ class Machine:
     def run(
         self,
         program: Program,
-        registers: Mapping[Register, int],
+        registers: Registers,
         *,
         timing: bool = True,
         values: bool = True,
@@ -59,11 +59,11 @@ class Machine:
         return FunctionalRun(self.config, program, self.states).run()
 
 
-def register_file(registers: Mapping[Register, int]) -> tuple[int, ...]:
+def register_file(registers: Registers) -> tuple[int, ...]:
     """All registers in order; those not named are 0. ProgramError for a value beyond 32 bits."""
     numbers = [0] * REGISTERS
     for register, value in registers.items():
         if not 0 <= value < 1 << 32 or register == Register.ZERO:
-            raise ProgramError(f"register {Register(register).name} cannot hold {value}")
+            raise ProgramError(f"register {register_name(register)} cannot hold {value}")
         numbers[register] = int(value)
     return tuple(numbers)

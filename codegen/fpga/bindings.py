@@ -42,7 +42,7 @@ Binding = Vectors | Scalars | Codes
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """The rows and columns of a pass. `valid`, `causal`, `window` are what a masked pass may see."""
+    """The rows and columns of a pass. `valid`, `causal`, `window`, `sinks` are what a masked pass may see."""
 
     rows: int
     columns: int
@@ -53,6 +53,9 @@ class Extent:
     valid_reg: int = 0
     causal: bool = False
     window: int = 0
+    sinks: int = 0
+    bank: int = 0
+    """Bank of the registers."""
     code_columns: int = 0
     """Columns of INT8 results, zeros included; 0: `columns`."""
 
@@ -77,6 +80,7 @@ class Binder:
             "rows": extent.rows,
             "columns": columns,
             "columns_reg": extent.columns_reg,
+            "bank": extent.bank,
             "reduction": step.reduction,
             "output": step.output,
             "c_negate": int(step.c_negate),
@@ -87,6 +91,7 @@ class Binder:
                 "valid_reg": extent.valid_reg,
                 "causal": int(extent.causal and extent.rows > 1),
                 "window": extent.window,
+                "sinks": extent.sinks,
             }
         elif extent.counted != columns:
             fields["valid"] = extent.counted

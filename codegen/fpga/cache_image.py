@@ -12,7 +12,7 @@ from cosyn.accelerator_model.reference.attention import CacheContent
 from cosyn.accelerator_model.tile_stream import pack_tiles
 from cosyn.codegen.fpga.layout import PADDING, Columns
 from cosyn.codegen.fpga.memory_map import Region
-from cosyn.codegen.fpga.plan import AttentionPlan
+from cosyn.codegen.fpga.plan_records import AttentionPlan
 from cosyn.codegen.fpga.regions import Layout
 
 Array = NDArray[Any]

@@ -21,8 +21,10 @@ from cosyn.codegen.fpga.bindings import Extent, Vectors
 from cosyn.codegen.fpga.draft import At, Draft, Space, Span
 from cosyn.codegen.fpga.errors import FitError
 from cosyn.codegen.fpga.loads import place_loads
-from cosyn.codegen.fpga.lower_attention import lower_append, lower_attend, lower_rope
+from cosyn.codegen.fpga.lower_append import lower_append
+from cosyn.codegen.fpga.lower_attend import lower_attend
 from cosyn.codegen.fpga.lower_linear import lower_linear
+from cosyn.codegen.fpga.lower_rope import lower_rope
 from cosyn.codegen.fpga.lower_rows import lower_elementwise, lower_norm, lower_quantize, lower_take
 from cosyn.codegen.fpga.regions import Layout
 from cosyn.codegen.fpga.roles import ELEMENTWISE_BINARY, ELEMENTWISE_UNARY

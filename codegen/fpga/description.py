@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from cosyn.accelerator_model.isa.systemverilog import config_hash
@@ -65,6 +65,7 @@ def describe(layout: Layout, steps: StepSet) -> dict[str, Any]:
             "lanes": config.lanes,
             "stripe_bytes": config.stripe_bytes,
             "rope_row_stripes": layout.rope_row_stripes,
+            "patterns": [asdict(pattern) for pattern in plan.patterns],
         },
         "inputs": [
             {

@@ -18,7 +18,7 @@ from cosyn.codegen.fpga.draft import Draft
 from cosyn.codegen.fpga.layout import PADDING, Columns, round_up
 from cosyn.codegen.fpga.memory_map import Region
 from cosyn.codegen.fpga.parameters import MAX_TOKENS
-from cosyn.codegen.fpga.plan import LinearPlan
+from cosyn.codegen.fpga.plan_records import LinearPlan
 from cosyn.codegen.fpga.regions import Layout
 from cosyn.ir.weight_format import QuantizedWeight, WeightFormat
 

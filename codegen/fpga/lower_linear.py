@@ -8,7 +8,7 @@ from cosyn.codegen.fpga.bindings import Binding, Extent
 from cosyn.codegen.fpga.draft import At, Span
 from cosyn.codegen.fpga.errors import FitError
 from cosyn.codegen.fpga.lower_rows import define_result, exchange, result_part
-from cosyn.codegen.fpga.plan import LinearPlan
+from cosyn.codegen.fpga.plan_records import LinearPlan
 from cosyn.codegen.fpga.step import Step
 from cosyn.ir.node import Node
 

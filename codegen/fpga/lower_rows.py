@@ -12,7 +12,7 @@ from cosyn.accelerator_model.sequences import Passes
 from cosyn.codegen.fpga.bindings import Binding, Codes, Extent, Scalars, Vectors
 from cosyn.codegen.fpga.draft import At, Draft, Space, Span
 from cosyn.codegen.fpga.layout import valid_columns
-from cosyn.codegen.fpga.plan import Part
+from cosyn.codegen.fpga.plan_records import Part
 from cosyn.codegen.fpga.roles import Role
 from cosyn.codegen.fpga.step import Step, Stored, StoredCodes
 from cosyn.ir.node import Node

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cosyn.accelerator_model.numerics.float32 import normalise
 from cosyn.codegen.fpga.layout import PADDING, Columns, round_up
-from cosyn.codegen.fpga.plan import Plan
+from cosyn.codegen.fpga.plan_records import Plan
 from cosyn.codegen.fpga.roles import NORMS
 from cosyn.ir.node import Node
 

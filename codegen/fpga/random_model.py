@@ -41,12 +41,22 @@ class RandomModel(NamedTuple):
 
 
 def place_model(
-    shape: Mapping[str, Any], config: AcceleratorConfig, recipe: str, max_seq: int, seed: int
+    shape: Mapping[str, Any],
+    config: AcceleratorConfig,
+    recipe: str,
+    max_seq: int,
+    seed: int,
+    *,
+    window: int = 0,
+    sinks: int = 0,
 ) -> RandomModel:
-    """The model that a `config.json` of content `shape` describes, for up to `max_seq` positions."""
+    """The model that a `config.json` of content `shape` describes, for up to `max_seq` positions.
+
+    `window` and `sinks` as of `cosyn compile`.
+    """
     with tempfile.TemporaryDirectory(prefix="cosyn-") as folder:
         path = Path(folder) / "config.json"
         path.write_text(json.dumps(dict(shape)), encoding="utf-8")
         model = import_model(path, max_seq=max_seq, random_weights=seed)
-    graph, _ = run_passes(model.graph, passes(Options(load_recipe(recipe)), max_seq))
+    graph, _ = run_passes(model.graph, passes(Options(load_recipe(recipe), window=window, sinks=sinks), max_seq))
     return RandomModel(Layout(make_plan(config, graph, max_seq)), model.weights.load)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from cosyn.accelerator_model.program import registers_for
 from cosyn.codegen.fpga.memory_map import MemoryMap, Region
 from cosyn.codegen.fpga.parameters import MAX_TOKENS, Parameters, tables
-from cosyn.codegen.fpga.plan import Plan
+from cosyn.codegen.fpga.plan_records import Plan
 
 
 class Layout:
@@ -26,6 +27,10 @@ class Layout:
         self.position_stripe = rope_stripes
         self.input_row_stripes = {node.name: -(-int(node.type.shape[-1]) // words) for node in plan.roles.inputs}
         self.maps = tuple(self._map(core) for core in range(config.cores))
+
+    def registers(self, position: int, tokens: int) -> dict[int, int]:
+        """What the host writes before a step of `tokens` tokens whose first is at `position`."""
+        return registers_for(self.plan.config, position, tokens, self.rope_row_stripes, self.plan.patterns)
 
     def region(self, core: int, name: str) -> Region:
         """A region of a core."""

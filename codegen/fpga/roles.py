@@ -135,8 +135,9 @@ class Roles:
 def _refused_attention(node: Node) -> str | None:
     attrs = node.attrs
     assert isinstance(attrs, AttendAttrs)
-    if attrs.sinks and attrs.window is not None:
-        return "attention with a window and sinks; the special-function unit masks one range of positions"
     if attrs.mask_block:
-        return "attention with a block mask"
+        return (
+            "attention with a block mask; the accelerator skips what a window hides (--window, with and without"
+            " --sinks), block masks work on cpu"
+        )
     return None

@@ -20,7 +20,7 @@ from cosyn.codegen.fpga.bindings import Binder, Binding, Extent, Scalars, Vector
 from cosyn.codegen.fpga.draft import At, Buffer, Draft, Space, Span
 from cosyn.codegen.fpga.layout import round_up
 from cosyn.codegen.fpga.parameters import Block
-from cosyn.codegen.fpga.plan import TileFormat
+from cosyn.codegen.fpga.plan_records import TileFormat
 from cosyn.codegen.fpga.regions import Layout
 from cosyn.ir.node import Node
 
@@ -166,11 +166,11 @@ class Step:
     def load_ring(
         self, core: int, ring: Ring, role: str, region: Buffer, stripes: int, fields: Mapping[str, int]
     ) -> None:
-        """LD from `region` to a ring; `stripes` in all, at most."""
+        """LD from `region` (the address relative to it) to a ring; `stripes` in all, at most."""
         values: dict[str, int | float | At] = {
             **fields,
             "target": int(ring),
-            "address": region.address,
+            "address": region.address + fields.get("address", 0),
         }
         cached = ring == Ring.KV
         reads = (Span(region, 0, 1),) if cached else ()

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from cosyn.accelerator_model.estimate import WeightForm, operations
 from cosyn.accelerator_model.presets import load_config
-from cosyn.accelerator_model.program import registers_for
 from cosyn.accelerator_model.simulator.machine import register_file
 from cosyn.accelerator_model.simulator.timed import TimedRun
 from cosyn.accelerator_model.sweep import Evaluation, Points, Space, pareto_front
@@ -114,7 +113,7 @@ def _simulate(
         except FitError as error:
             print(f"{config.name}: {error}")
             continue
-        registers = registers_for(config, context, 1, layout.rope_row_stripes)
+        registers = layout.registers(context, 1)
         cycles = TimedRun(config, program, register_file(registers), None).run().cycles
         estimated = float(points.columns["seconds"][row]) * config.clock_hz
         print(f"{config.name}: estimate {estimated:,.0f} cycles, simulator {cycles:,} ({estimated / cycles - 1:+.1%})")

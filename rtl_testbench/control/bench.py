@@ -12,6 +12,7 @@ from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 
 from cosyn.accelerator_model import control
+from cosyn.accelerator_model.config import REGISTERS
 from cosyn.accelerator_model.control import CoreRegister, ErrorCode, global_register
 from cosyn.accelerator_model.isa import Opcode
 from cosyn.accelerator_model.isa.systemverilog import config_hash
@@ -253,7 +254,7 @@ async def pauses_on_every_channel(dut: Any) -> None:
     write, read = bench.bus.write_if, bench.bus.read_if
     for channel in (write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel):
         channel.set_pause_generator(hesitate())
-    values = {control.runtime_register_address(i): source.getrandbits(32) for i in range(1, 16)}
+    values = {control.runtime_register_address(i): source.getrandbits(32) for i in range(1, REGISTERS)}
     for address, value in values.items():
         await bench.write(address, value)
     for address, value in values.items():

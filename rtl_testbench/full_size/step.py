@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cosyn.accelerator_model.isa import Register
-from cosyn.accelerator_model.program import Program, registers_for
+from cosyn.accelerator_model.program import Program
 from cosyn.accelerator_model.reference import CacheContent, RandomWeights, ReferenceModel
 from cosyn.codegen.fpga.cache_image import cache_regions
 from cosyn.codegen.fpga.compile_step import compile_step
@@ -55,9 +54,9 @@ class RandomStep:
         return CacheContent(*parts)
 
     @property
-    def registers(self) -> dict[Register, int]:
+    def registers(self) -> dict[int, int]:
         """What the host writes before the step."""
-        return registers_for(self.config, self.position, len(self.tokens), self.layout.rope_row_stripes)
+        return self.layout.registers(self.position, len(self.tokens))
 
     def constants(self) -> Iterator[tuple[int, Region, Bytes]]:
         """Core, region and stripes of weights, parameters and tables."""

@@ -12,6 +12,7 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
+from cosyn.accelerator_model.config import BANK_REGISTERS, REGISTERS
 from cosyn.accelerator_model.control import ErrorCode
 from cosyn.accelerator_model.isa import Load, LoadTarget
 from cosyn.rtl_testbench.models.axi_memory import ReadMemory
@@ -28,8 +29,9 @@ IN_FLIGHT = 16
 
 def _stripes_of(load: Load, registers: list[int]) -> list[list[int]]:
     """Stripe numbers of every run, as the instruction defines them."""
-    base = load.address + (registers[load.address_reg] if load.address_reg else 0)
-    length = load.length * (registers[load.length_reg] if load.length_reg else 1)
+    bank = load.bank * BANK_REGISTERS
+    base = load.address + (registers[bank + load.address_reg] if load.address_reg else 0)
+    length = load.length * (registers[bank + load.length_reg] if load.length_reg else 1)
     return [[base + row * load.row_stride + i for i in range(length)] for row in range(load.rows)]
 
 
@@ -46,7 +48,7 @@ class Bench:
     vector_slow: Pause = never
     gaps: Pause = never
     latency: int = 10
-    registers: list[int] = field(default_factory=lambda: [0] * 16)
+    registers: list[int] = field(default_factory=lambda: [0] * REGISTERS)
     fail: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -196,11 +198,15 @@ async def each_target(dut: Any) -> None:
 @cocotb.test
 async def rows_strides_and_registers(dut: Any) -> None:
     """Runs apart in memory and vector buffer; a register added to the address, one that multiplies the length."""
-    registers = [0, 5, 3, 0] + [0] * 11 + [7]
+    registers = [0, 5, 3, 0] + [0] * 11 + [7] + list(range(2, 2 + REGISTERS - BANK_REGISTERS))
     loads = [
         Load(target=LoadTarget.VECTOR, address=100, length=2, rows=4, row_stride=9, vector_line=11, vector_stride=30),
         Load(target=LoadTarget.WEIGHTS, address=40, address_reg=15, length=5, length_reg=2, rows=2, row_stride=64),
         Load(target=LoadTarget.KV, address=40, address_reg=1, length=5, length_reg=3),
+        *(
+            Load(target=LoadTarget.KV, address=60, address_reg=8, length=3, length_reg=4, bank=bank)
+            for bank in (1, 2, 3)
+        ),
         Load(target=LoadTarget.KV, address=90, length=1, rows=0),
         Load(target=LoadTarget.VECTOR, address=90, length=0, rows=3),
         Load(target=LoadTarget.VECTOR, address=7, length=1, vector_line=0),

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from cosyn.accelerator_model.config import REGISTERS, AcceleratorConfig
+from cosyn.accelerator_model.config import BANK_REGISTERS, REGISTER_BANKS, REGISTERS, AcceleratorConfig
 from cosyn.accelerator_model.isa import Kept, MatrixInstruction, MatrixMatrix, MatrixVector, Ring, WeightBits
 from cosyn.accelerator_model.isa.machine import CoreState
 from cosyn.accelerator_model.isa.matrix_meaning import execute, problems
+from cosyn.accelerator_model.isa.operands import register_number
 from cosyn.accelerator_model.tile_stream import DENSE, pack_tiles, tile_words, unit_steps
 
 BITS = {2: WeightBits.B2, 3: WeightBits.B3, 4: WeightBits.B4, 8: WeightBits.B8}
@@ -120,9 +121,11 @@ def make_case(config: AcceleratorConfig, rng: Generator, shape: Shape) -> Case:
         destination_stride=stride,
     )
     if shape.from_registers:
-        steps_reg, tiles_reg = (int(value) for value in rng.choice(np.arange(1, REGISTERS), 2, replace=False))
-        registers[steps_reg], registers[tiles_reg] = shape.steps, shape.tiles
-        instruction = replace(instruction, steps=9999, steps_reg=steps_reg, tiles=7777, tiles_reg=tiles_reg)
+        steps_reg, tiles_reg = (int(value) for value in rng.choice(np.arange(1, BANK_REGISTERS), 2, replace=False))
+        bank = int(rng.integers(REGISTER_BANKS))
+        registers[register_number(steps_reg, bank)] = shape.steps
+        registers[register_number(tiles_reg, bank)] = shape.tiles
+        instruction = replace(instruction, steps=9999, steps_reg=steps_reg, tiles=7777, tiles_reg=tiles_reg, bank=bank)
 
     state = CoreState(config, np.zeros((1, config.stripe_bytes), np.uint8))
     state.start(registers)

@@ -29,7 +29,7 @@ def _simulated(case: Case, config_name: str) -> int:
     cores = tuple(CoreProgram(instructions, ("", "", "")) for _ in range(config.cores))
     images = [MemoryImage(config.stripe_bytes, case.stripes)] * config.cores
     registers = {index: value for index, value in enumerate(case.registers) if index}
-    result = Machine(config, images).run(Program(1, cores), registers, values=False)  # type: ignore[arg-type]
+    result = Machine(config, images).run(Program(1, cores), registers, values=False)
     found = next(item for item in result.retirements if item.opcode == opcode)
     return found.end - found.start
 

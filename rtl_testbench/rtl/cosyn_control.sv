@@ -229,7 +229,7 @@ module cosyn_control (
       else if (s_axil_bready) s_axil_bvalid <= 1'b0;
       if (write && write_ok) begin
         if (at_control) enable_q <= s_axil_wdata[cosyn_control_pkg::ControlInterruptEnableLow];
-        if (at_register) registers_o[32'(write_address[5:2])*32 +: 32] <= s_axil_wdata;
+        if (at_register) registers_o[((32'(write_address) - cosyn_control_pkg::RegisterBase) >> 2)*32 +: 32] <= s_axil_wdata;
         for (int c = 0; c < Cores; c++) begin
           if (write_core == 32'(c) && at_base_low) base_o[c*40 +: 32] <= s_axil_wdata;
           if (write_core == 32'(c) && at_base_high) base_o[c*40+32 +: 8] <= s_axil_wdata[7:0];
@@ -284,7 +284,7 @@ module cosyn_control (
       value = core_value;
     end else if (32'(address_q) >= cosyn_control_pkg::RegisterBase
         && 32'(address_q) < cosyn_control_pkg::RegisterBase + 4 * cosyn_pkg::Registers) begin
-      value = registers_o[32'(address_q[5:2])*32 +: 32];
+      value = registers_o[((32'(address_q) - cosyn_control_pkg::RegisterBase) >> 2)*32 +: 32];
     end else begin
       case (address_q)
         cosyn_control_pkg::AddrId: value = cosyn_control_pkg::Identity;

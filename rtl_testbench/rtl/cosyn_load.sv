@@ -56,13 +56,17 @@ module cosyn_load #(
   logic [cosyn_pkg::LdTargetBits-1:0]       target;
   logic [cosyn_pkg::LdAddressRegBits-1:0]   address_reg;
   logic [cosyn_pkg::LdLengthRegBits-1:0]    length_reg;
+  logic [cosyn_pkg::BankRegisters*32-1:0]   registers;    // of the instruction's bank
   logic [31:0]                              address_add, length_factor;
 
   assign target        = ld_inst_i[cosyn_pkg::LdTargetLow +: cosyn_pkg::LdTargetBits];
   assign address_reg   = ld_inst_i[cosyn_pkg::LdAddressRegLow +: cosyn_pkg::LdAddressRegBits];
   assign length_reg    = ld_inst_i[cosyn_pkg::LdLengthRegLow +: cosyn_pkg::LdLengthRegBits];
-  assign address_add   = address_reg == '0 ? '0 : registers_i[address_reg*32 +: 32];
-  assign length_factor = length_reg == '0 ? 32'd1 : registers_i[length_reg*32 +: 32];
+  assign registers     = registers_i[
+      ld_inst_i[cosyn_pkg::LdBankLow +: cosyn_pkg::LdBankBits]*cosyn_pkg::BankRegisters*32
+      +: cosyn_pkg::BankRegisters*32];
+  assign address_add   = address_reg == '0 ? '0 : registers[address_reg*32 +: 32];
+  assign length_factor = length_reg == '0 ? 32'd1 : registers[length_reg*32 +: 32];
 
   logic        m_valid_q, m_factor_bad_q;
   logic [1:0]  m_target_q;

@@ -6,7 +6,7 @@ module cosyn_matrix_decode (
     input  logic         decode_i,
     input  logic         mm_i,
     input  logic [511:0] inst_i,
-    input  logic [511:0] registers_i,
+    input  logic [cosyn_pkg::Registers*32-1:0] registers_i,
     output logic         ring_o,
     output logic [  1:0] bits_o,
     output logic [  1:0] kept_o,
@@ -29,6 +29,7 @@ module cosyn_matrix_decode (
   localparam int GroupShift = $clog2(cosyn_pkg::TokenGroup);
 
   logic [15:0] steps, tiles, activation_line;
+  logic [cosyn_pkg::BankRegisters*32-1:0] registers;  // of the instruction's bank
   logic [31:0] steps_register, tiles_register;
   logic [3:0] steps_reg, tiles_reg;
   logic [9:0] row, rows;
@@ -41,8 +42,10 @@ module cosyn_matrix_decode (
   // MM and MV have the same layout; the generated package says so for both.
   assign steps_reg       = inst_i[cosyn_pkg::MvStepsRegLow+:4];
   assign tiles_reg       = inst_i[cosyn_pkg::MvTilesRegLow+:4];
-  assign steps_register  = registers_i[{steps_reg, 5'd0}+:32];
-  assign tiles_register  = registers_i[{tiles_reg, 5'd0}+:32];
+  assign registers       = registers_i[
+      inst_i[cosyn_pkg::MvBankLow+:cosyn_pkg::MvBankBits]*cosyn_pkg::BankRegisters*32+:cosyn_pkg::BankRegisters*32];
+  assign steps_register  = registers[{steps_reg, 5'd0}+:32];
+  assign tiles_register  = registers[{tiles_reg, 5'd0}+:32];
   assign steps           = steps_reg == '0 ? inst_i[cosyn_pkg::MvStepsLow+:16] : steps_register[15:0];
   assign tiles           = tiles_reg == '0 ? inst_i[cosyn_pkg::MvTilesLow+:16] : tiles_register[15:0];
   assign rows            = inst_i[cosyn_pkg::MvRowsLow+:10];

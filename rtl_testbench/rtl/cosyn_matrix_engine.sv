@@ -16,7 +16,7 @@ module cosyn_matrix_engine #(
 ) (
     input  logic                             clk_i,
     input  logic                             rst_i,
-    input  logic [                    511:0] registers_i,
+    input  logic [cosyn_pkg::Registers*32-1:0] registers_i,
     // MM
     input  logic                             mm_valid_i,
     output logic                             mm_ready_o,

@@ -49,17 +49,20 @@ module cosyn_sfu (
 
   // -- Instruction ------------------------------------------------------------------------------------------------
   logic [3:0] columns_reg, valid_reg;
+  logic [cosyn_pkg::BankRegisters*32-1:0] registers;  // of the instruction's bank
   logic [31:0] columns, valid;
   logic [15:0] lines, lines_q;
   logic [2:0] kind_b, kind_c, kind_d;
   logic reduces, writes_lines, all_columns, gap;
 
+  assign registers = registers_i[
+      inst_q[cosyn_pkg::MiscBankLow+:cosyn_pkg::MiscBankBits]*cosyn_pkg::BankRegisters*32+:cosyn_pkg::BankRegisters*32];
   assign columns_reg = inst_q[cosyn_pkg::MiscColumnsRegLow+:4];
   assign valid_reg = inst_q[cosyn_pkg::MiscValidRegLow+:4];
   assign columns = columns_reg == cosyn_pkg::RegZero ?
-      32'(inst_q[cosyn_pkg::MiscColumnsLow+:cosyn_pkg::MiscColumnsBits]) : registers_i[columns_reg*32+:32];
+      32'(inst_q[cosyn_pkg::MiscColumnsLow+:cosyn_pkg::MiscColumnsBits]) : registers[columns_reg*32+:32];
   assign valid = valid_reg == cosyn_pkg::RegZero ?
-      32'(inst_q[cosyn_pkg::MiscValidLow+:cosyn_pkg::MiscValidBits]) : registers_i[valid_reg*32+:32];
+      32'(inst_q[cosyn_pkg::MiscValidLow+:cosyn_pkg::MiscValidBits]) : registers[valid_reg*32+:32];
   assign lines = columns[LaneBits+:16];
   assign all_columns = valid == 32'd0 && valid_reg == cosyn_pkg::RegZero;
   assign kind_b = inst_q[cosyn_pkg::MiscBKindLow+:3];
@@ -245,6 +248,7 @@ module cosyn_sfu (
       .valid_i  (valid),
       .causal_i (inst_q[cosyn_pkg::MiscCausalLow]),
       .window_i (inst_q[cosyn_pkg::MiscWindowLow+:cosyn_pkg::MiscWindowBits]),
+      .sinks_i  (inst_q[cosyn_pkg::MiscSinksLow+:cosyn_pkg::MiscSinksBits]),
       .step_i   (y_valid),
       .on_o     (on),
       .line_o   (position),

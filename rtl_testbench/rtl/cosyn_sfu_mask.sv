@@ -9,6 +9,7 @@ module cosyn_sfu_mask (
     input  logic [                         31:0] valid_i,    // columns of row 0 that count
     input  logic                                 causal_i,   // one more in every row
     input  logic [cosyn_pkg::MiscWindowBits-1:0] window_i,   // of those only the last; 0: all
+    input  logic [ cosyn_pkg::MiscSinksBits-1:0] sinks_i,    // and those below this one
     input  logic                                 step_i,
     output logic [         cosyn_pkg::Lanes-1:0] on_o,
     output logic [                          1:0] line_o,     // number of the line in its row, modulo 4
@@ -22,6 +23,8 @@ module cosyn_sfu_mask (
   // Columns from the line's first one to the end and to the begin of what counts; negative when passed.
   logic signed [33:0] high_row_q, high_q, low_row_q, low_q;
   logic signed [33:0] high_next, low_next;
+  // The same to the end of what a window does not hide; it ends where the row's columns do.
+  logic signed [16:0] sinks_q;
   logic windowed, loading_q;
   logic [15:0] lines_left_q;
   logic [2:0] line_q;  // saturates at 4..7
@@ -38,6 +41,7 @@ module cosyn_sfu_mask (
       high_q <= high_row_q;
       low_row_q <= windowed ? high_row_q - $signed(34'(window_i)) : 34'sd0;
       low_q <= windowed ? high_row_q - $signed(34'(window_i)) : 34'sd0;
+      sinks_q <= $signed({1'b0, sinks_i});
       lines_left_q <= lines_i;
       line_q <= 3'd0;
     end else if (step_i) begin
@@ -46,11 +50,14 @@ module cosyn_sfu_mask (
         high_q <= high_next;
         low_row_q <= low_next;
         low_q <= low_next;
+        sinks_q <= $signed({1'b0, sinks_i});
         lines_left_q <= lines_i;
         line_q <= 3'd0;
       end else begin
         high_q <= high_q - 34'(Lanes);
         low_q <= low_q - 34'(Lanes);
+        // Below zero there is nothing more to count down to.
+        if (!sinks_q[16]) sinks_q <= sinks_q - 17'(Lanes);
         lines_left_q <= lines_left_q - 16'd1;
         line_q <= {line_q[2] | (&line_q[1:0]), line_q[1:0] + 2'd1};
       end
@@ -63,12 +70,13 @@ module cosyn_sfu_mask (
     else within_line = columns[CountBits-1:0];
   endfunction
 
-  logic [CountBits-1:0] begins, ends;
+  logic [CountBits-1:0] begins, ends, sinks_end;
   assign begins = within_line(low_q);
   assign ends   = within_line(high_q);
+  assign sinks_end = within_line(34'(sinks_q));
   always_comb begin
     for (int lane = 0; lane < Lanes; lane++) begin
-      on_o[lane] = CountBits'(lane) >= begins && CountBits'(lane) < ends;
+      on_o[lane] = (CountBits'(lane) >= begins || CountBits'(lane) < sinks_end) && CountBits'(lane) < ends;
     end
   end
 

@@ -83,15 +83,15 @@ async def operands(dut: Any) -> None:
 
 @cocotb.test
 async def masks(dut: Any) -> None:
-    """Valid columns from none to all, causal and windowed; masked columns are 0 and take no part in a maximum."""
+    """Valid columns from none to all, causal, windowed, with sinks; masked columns are 0 and in no maximum."""
     driver = await _driver(dut)
     lanes = bench_config().lanes
     for valid in range(0, 3 * lanes + 2, 5 if ICARUS else 1):
         for causal in (0, 1):
-            for window in (0, 1, lanes, lanes + 2):
+            for window, sinks in ((0, 0), (1, 0), (lanes, 0), (lanes + 2, 0), (1, 1), (lanes, lanes), (2, lanes + 3)):
                 item = Misc(rows=4, columns=3 * lanes, a=7, a_stride=3, valid=valid, causal=causal, window=window,
-                            reduction=Reduction.MAXIMUM, reduce_to=300 * lanes, output=Output.VECTOR, destination=200,
-                            destination_stride=3)  # fmt: skip
+                            sinks=sinks, reduction=Reduction.MAXIMUM, reduce_to=300 * lanes, output=Output.VECTOR,
+                            destination=200, destination_stride=3)  # fmt: skip
                 await driver.run(item)
                 if valid % 8 == 0:
                     await driver.check(item)

@@ -11,7 +11,7 @@ from cocotb.triggers import RisingEdge
 from cosyn.accelerator_model.config import AcceleratorConfig
 from cosyn.accelerator_model.isa.machine import CoreState
 from cosyn.accelerator_model.isa.misc import Misc, Output
-from cosyn.accelerator_model.isa.misc_meaning import execute
+from cosyn.accelerator_model.isa.misc_meaning import execute, shape
 from cosyn.rtl_testbench.sfu.passes import LINES, REGISTERS
 from cosyn.rtl_testbench.sfu.timing import pass_cycles
 
@@ -129,7 +129,7 @@ class Driver:
     def _places(self, item: Misc) -> set[tuple[int, int]]:
         if item.output != Output.ACTIVATION:
             return set()
-        columns = REGISTERS[item.columns_reg] if item.columns_reg else item.columns
+        columns = shape(item, self.config, REGISTERS).columns
         places = set()
         for row in range(item.rows):
             bank, first = self.state.activation_place(

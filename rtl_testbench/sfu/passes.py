@@ -5,15 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from cosyn.accelerator_model.config import AcceleratorConfig
+from cosyn.accelerator_model.config import REGISTER_BANKS, AcceleratorConfig
 from cosyn.accelerator_model.isa.misc import Function, Misc, Operand, Output, Reduction
 from cosyn.accelerator_model.isa.misc_meaning import problems, shape
+from cosyn.accelerator_model.isa.operands import register_number
 
 LINES = 512
 """The part of the vector buffer that benches use."""
 
-REGISTERS = (0, 37, 0, 0, 0, 64, 5, 0, 0, 0, 0, 0, 0, 0, 0, 1000)
-"""R1 and R6: valid columns; R5: columns."""
+_BANK = (0, 37, 0, 0, 0, 64, 5, 0, 0, 0, 0, 0, 0, 0, 0, 1000)
+REGISTERS = (*_BANK, *_BANK[:1], 19, *_BANK[2:6], 70, *_BANK[7:], *_BANK, 0, 1, *_BANK[2:])
+"""Of each bank R1 and R6: valid columns; R5: columns."""
 
 
 _DRAWS = 20_000
@@ -63,6 +65,7 @@ def _candidate(generator: random.Random, config: AcceleratorConfig) -> Misc:
     row_lines = -(-lines * config.lanes // config.activation_line_bytes)
     stride = {Output.VECTOR: lines, Output.ACTIVATION: row_lines}.get(output, 0)
     valid_reg = generator.choice([0, 0, 1, 6])
+    bank = generator.randrange(REGISTER_BANKS)
     return Misc(
         function=generator.choice([Function.IDENTITY, *Function]),
         rows=rows,
@@ -72,6 +75,8 @@ def _candidate(generator: random.Random, config: AcceleratorConfig) -> Misc:
         valid_reg=valid_reg,
         causal=generator.randrange(2),
         window=generator.choice([0, 0, 1, 5, generator.randrange(lines * config.lanes) + 1]),
+        sinks=generator.choice([0, 0, 1, config.lanes + 1, generator.randrange(lines * config.lanes + 3)]),
+        bank=bank,
         a=a,
         a_stride=a_stride,
         c_negate=generator.randrange(2),
@@ -130,10 +135,16 @@ def coverpoints(item: Misc, config: AcceleratorConfig) -> Iterator[str]:
     yield f"lines_{min(lines, 5)}"
     yield "rows_many" if rows > 1 else "rows_one"
     if item.valid_reg or item.valid:
-        valid = REGISTERS[item.valid_reg] if item.valid_reg else item.valid
+        number = register_number(item.valid_reg, item.bank)
+        valid = REGISTERS[number] if item.valid_reg else item.valid
         yield "mask_register" if item.valid_reg else "mask_field"
         yield "mask_causal" if item.causal else "mask_fixed"
         yield "mask_window" if item.window else "mask_from_0"
+        if item.valid_reg:
+            yield f"mask_bank_{item.bank}"
+        if item.window and item.sinks:
+            # What the first row's window hides, and whether all of it is sinks.
+            yield "mask_sinks_apart" if item.sinks < valid - item.window else "mask_sinks_meet"
         yield "mask_beyond" if valid >= columns else "mask_inside_line" if valid % config.lanes else "mask_whole_lines"
     else:
         yield "mask_none"
@@ -157,5 +168,6 @@ def all_coverpoints() -> set[str]:
     points |= {f"lines_{n}" for n in range(1, 6)} | {f"vectors_{n}" for n in range(1, 5)}
     points |= {"rows_many", "rows_one", "mask_register", "mask_field", "mask_causal", "mask_fixed", "mask_window"}
     points |= {"mask_from_0", "mask_beyond", "mask_inside_line", "mask_whole_lines", "mask_none", "columns_register"}
+    points |= {"mask_sinks_apart", "mask_sinks_meet"} | {f"mask_bank_{bank}" for bank in range(REGISTER_BANKS)}
     points |= {"in_place", "subtract", "add", "activation_row_offset", "activation_row_0", "activation_groups"}
     return points | {"activation_one_group"}

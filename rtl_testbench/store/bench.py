@@ -7,6 +7,7 @@ from typing import Any
 
 import cocotb
 
+from cosyn.accelerator_model.config import REGISTERS
 from cosyn.accelerator_model.control import ErrorCode
 from cosyn.accelerator_model.isa import Register, Store, StoreMode
 from cosyn.rtl_testbench.models.faults import check_failure
@@ -98,7 +99,7 @@ async def many_before_the_first_response(dut: Any) -> None:
 @cocotb.test
 async def back_to_back(dut: Any) -> None:
     """The next instruction is accepted as soon as the README says, with responses out or not."""
-    stores, registers, config = _small(15), [0] * 16, bench_config()
+    stores, registers, config = _small(15), [0] * REGISTERS, bench_config()
     bench = Bench(dut, _seed(), stores, registers, latency=30)
     await bench.run()
     for store, accepted, following in zip(stores, bench.accepted, bench.accepted[1:], strict=False):
@@ -145,7 +146,7 @@ async def random_everything(dut: Any) -> None:
 async def timing(dut: Any) -> None:
     """Cycles from accept to retirement when nothing is in the way are those of the README's formulas."""
     source, config = _seed(), bench_config()
-    registers = [0] * 16
+    registers = [0] * REGISTERS
     registers[Register.KEY_TILE] = 5
     per_line = config.activation_line_bytes // config.chain_length
     stores = [
@@ -208,7 +209,7 @@ async def registers_out_of_range(dut: Any) -> None:
         (StoreMode.SCALE, Register.SCALE_WORD, config.stripe_bytes // 4),
     ]
     for mode, register, value in cases:
-        registers = [0] * 16
+        registers = [0] * REGISTERS
         registers[register] = value
         store = Store(mode=mode, length=1)
         assert await check_failure(Bench(dut, _seed(), [store], registers), ErrorCode.ADDRESS_RANGE, 0) == value

@@ -11,6 +11,7 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
+from cosyn.accelerator_model.config import REGISTERS
 from cosyn.accelerator_model.isa import Store
 from cosyn.rtl_testbench.models.axi_memory import WriteMemory
 from cosyn.rtl_testbench.models.pauses import Pause, never
@@ -27,7 +28,7 @@ class Bench:
     dut: Any
     source: random.Random
     stores: list[Store]
-    registers: list[int] = field(default_factory=lambda: [0] * 16)
+    registers: list[int] = field(default_factory=lambda: [0] * REGISTERS)
     memory_slow: Pause = never
     memory_idle: Pause = never
     grants: Pause = never

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from cosyn.accelerator_model.config import REGISTERS
 from cosyn.accelerator_model.isa import Register, Store, StoreMode
 from cosyn.rtl_testbench.runner import bench_config
 
@@ -11,7 +12,7 @@ from cosyn.rtl_testbench.runner import bench_config
 def random_registers(source: random.Random) -> list[int]:
     """Runtime registers as a host might have set them: every column, lane and word in its range."""
     config = bench_config()
-    out = [0] * 16
+    out = [0] * REGISTERS
     out[Register.KEY_TILE] = source.randrange(6)
     out[Register.KEY_COLUMN] = source.randrange(config.tile_columns)
     out[Register.VALUE_STEP] = source.randrange(20)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cosyn.accelerator_model.config import AcceleratorConfig
 from cosyn.accelerator_model.errors import ProgramError
-from cosyn.accelerator_model.isa import Instruction, Load, Opcode, Register, Store
+from cosyn.accelerator_model.isa import Instruction, Load, Opcode, Registers, Store
 from cosyn.accelerator_model.isa.ld_meaning import shape as load_shape
 from cosyn.accelerator_model.isa.machine import CoreState
 from cosyn.accelerator_model.isa.operands import run_lines
@@ -46,7 +46,7 @@ class Difference:
 def explain(
     config: AcceleratorConfig,
     program: Program,
-    registers: Mapping[Register, int],
+    registers: Registers,
     memories: Sequence[Bytes],
     core: int,
     opcode: Opcode,
@@ -108,7 +108,7 @@ def _window(run: Replay, since: int, until: int | None) -> Window:
 def _loaded(
     config: AcceleratorConfig,
     instruction: Instruction,
-    registers: Mapping[Register, int],
+    registers: Registers,
     expected: Bytes,
     found: Bytes,
 ) -> str | None:
@@ -123,7 +123,7 @@ def _loaded(
 def _expected(
     config: AcceleratorConfig,
     program: Program,
-    registers: Mapping[Register, int],
+    registers: Registers,
     memories: Sequence[Bytes],
     core: int,
     index: int,

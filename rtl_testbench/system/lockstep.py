@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cosyn.accelerator_model.config import INSTRUCTION_BYTES
+from cosyn.accelerator_model.config import INSTRUCTION_BYTES, REGISTERS
 from cosyn.accelerator_model.control import (
     REGISTER_BASE,
     CoreRegister,
@@ -18,7 +18,7 @@ from cosyn.accelerator_model.control import (
     describe_error,
     global_register,
 )
-from cosyn.accelerator_model.isa import Instruction, Opcode, Register, Store, System, SystemOperation, decode
+from cosyn.accelerator_model.isa import Instruction, Opcode, Registers, Store, System, SystemOperation, decode
 from cosyn.accelerator_model.isa.st_meaning import addresses
 from cosyn.accelerator_model.program import CoreProgram, MemoryImage, Program
 from cosyn.accelerator_model.simulator.machine import Machine, register_file
@@ -76,7 +76,7 @@ class StepRun:
     """One program, on both."""
 
     program: Program
-    registers: Mapping[Register, int]
+    registers: Registers
     rtl_cycles: int
     result: RunResult
     retirements: tuple[RtlRetirement, ...]
@@ -111,7 +111,7 @@ class Lockstep:
         self.machine = Machine(self.config, images)
         self.steps: list[StepRun] = []
         self._nodes, self._timing, self._check_memory = nodes, timing, check_memory
-        self._registers: dict[Register, int] = {}
+        self._registers: dict[int, int] = {}
         self._instructions = [bytearray() for _ in stripes]
         self._bases = [0] * len(stripes)
         self._programs: dict[tuple[int, ...], Program] = {}
@@ -140,8 +140,8 @@ class Lockstep:
         """A control register; what the simulator needs of it is kept."""
         if offset == _CONTROL.address and value & _START:
             self._pending = True
-        elif REGISTER_BASE < offset < REGISTER_BASE + 4 * len(Register):
-            self._registers[Register((offset - REGISTER_BASE) // 4)] = value
+        elif REGISTER_BASE < offset < REGISTER_BASE + 4 * REGISTERS:
+            self._registers[(offset - REGISTER_BASE) // 4] = value
         for core in range(self.config.cores):
             if offset == core_address(core, CoreRegister.PROGRAM_BASE_LOW):
                 self._bases[core] = value

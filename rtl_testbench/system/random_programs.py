@@ -252,6 +252,7 @@ class _Builder:
         if draw.random() < 0.4:
             fields |= {"valid": draw.randint(1, columns), "causal": draw.randrange(2)}
             fields["window"] = draw.choice([0, draw.randint(1, columns)])
+            fields["sinks"] = draw.choice([0, draw.randint(1, columns)])
         function = draw.choices(list(Function), [6, 2, 1, 1, 1])[0]
         numbers = {"immediate0": draw.uniform(-3, 3), "immediate1": draw.uniform(-3, 3)} | fields
         self.instructions.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from cosyn.accelerator_model.config import AcceleratorConfig
 from cosyn.accelerator_model.control import CoreRegister, core_address, global_register, runtime_register_address
-from cosyn.accelerator_model.isa import Opcode, Register
+from cosyn.accelerator_model.isa import Opcode, Registers
 from cosyn.accelerator_model.program import Program
 from cosyn.rtl_testbench.errors import SessionTimeout
 from cosyn.rtl_testbench.session import RtlRetirement, RtlSession
@@ -41,7 +41,7 @@ class Step:
 
     config: AcceleratorConfig
     program: Program
-    registers: Mapping[Register, int]
+    registers: Registers
     memories: Sequence[Bytes]
     folders: Sequence[Path] = ()
     """Where modules are sought before rtl/."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from cosyn.accelerator_model.control import CoreRegister, core_address, global_register, runtime_register_address
-from cosyn.accelerator_model.isa import Register
+from cosyn.accelerator_model.isa import Registers
 from cosyn.accelerator_model.program import Program
 from cosyn.rtl_testbench.system.lockstep import Lockstep
 
@@ -21,7 +21,7 @@ def load(
     lockstep: Lockstep,
     program: Program,
     memories: Sequence[npt.NDArray[np.uint8]],
-    registers: Mapping[Register, int],
+    registers: Registers,
     address: int = 0,
 ) -> None:
     """Memory, instructions and registers; everything but the doorbell."""

@@ -84,8 +84,8 @@ def test_memory_beyond_the_end(session: RtlSession) -> None:
 
 
 def test_an_unknown_control_address(session: RtlSession) -> None:
-    with pytest.raises(SessionError, match="the control port answered address 0x100 with an error"):
-        session.read_register(0x100)
+    with pytest.raises(SessionError, match="the control port answered address 0x1f0 with an error"):
+        session.read_register(0x1F0)
     assert session.read_register(core_address(0, CoreRegister.STATE)) == 0
 
 

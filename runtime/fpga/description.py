@@ -42,14 +42,29 @@ class StepProgram:
 
 
 @dataclass(frozen=True, slots=True)
+class Pattern:
+    """Attention that reads `kept` positions and a window, in units of `unit` positions of the cache.
+
+    `key_tile_stripes`: of a tile of keys; `value_step_stripes`: of a step of values.
+    """
+
+    window: int
+    kept: int
+    unit: int
+    key_tile_stripes: int
+    value_step_stripes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Geometry:
-    """What the values of the runtime registers follow from."""
+    """What the values of the runtime registers follow from; the first pattern's are in bank 1."""
 
     tile_columns: int
     chain_length: int
     lanes: int
     stripe_bytes: int
     rope_row_stripes: int
+    patterns: tuple[Pattern, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +101,7 @@ def read_description(folder: Path) -> Description:
             geometry.integer("lanes", 1),
             geometry.integer("stripe_bytes", 1),
             geometry.integer("rope_row_stripes"),
+            tuple(_pattern(p) for p in geometry.children("patterns")),
         ),
         tuple(_input(i) for i in f.children("inputs")),
         tuple(
@@ -93,6 +109,16 @@ def read_description(folder: Path) -> Description:
             for i in f.children("logits")
         ),
         tuple(StepProgram(i.integer("tokens", 1), i.integers("addresses")) for i in f.children("programs")),
+    )
+
+
+def _pattern(f: Fields) -> Pattern:
+    return Pattern(
+        f.integer("window", 1),
+        f.integer("kept"),
+        f.integer("unit", 1),
+        f.integer("key_tile_stripes", 1),
+        f.integer("value_step_stripes", 1),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cosyn.runtime.fpga.description import Geometry
+from cosyn.runtime.fpga.description import Geometry, Pattern
 
 IDENTITY = int.from_bytes(b"COSY", "big")
 ID, HASH_LOW, HASH_HIGH, CONTROL, STATUS, ERROR, ERROR_DETAIL = 0x000, 0x004, 0x008, 0x010, 0x014, 0x018, 0x01C
@@ -12,6 +12,8 @@ START, SOFT_RESET = 1 << 0, 1 << 2
 DONE, FAILED = 1 << 1, 1 << 2
 CYCLES_LOW, CYCLES_HIGH = 0x020, 0x024
 _RUNTIME, _CORE, _CORE_STRIDE = 0x040, 0x200, 0x100
+_BANK = 4 * 16
+"""Bytes of a bank of runtime registers."""
 
 ERRORS = {
     1: "an instruction's CRC does not match: the program is corrupt",
@@ -54,4 +56,29 @@ def step_registers(geometry: Geometry, position: int, tokens: int) -> Mapping[in
         position % words,
         -(-context // words),
     )
-    return {_RUNTIME + 4 * number: value for number, value in enumerate(values, start=1)}
+    found = {_RUNTIME + 4 * number: value for number, value in enumerate(values, start=1)}
+    for bank, pattern in enumerate(g.patterns, start=1):
+        banked = _pattern_values(g, pattern, position, tokens)
+        found |= {_RUNTIME + _BANK * bank + 4 * number: value for number, value in enumerate(banked, start=1)}
+    return found
+
+
+def _pattern_values(g: Geometry, pattern: Pattern, position: int, tokens: int) -> tuple[int, ...]:
+    """The registers of a pattern's bank, from the first on."""
+    skipped = max(0, (position - pattern.window + 1) // pattern.unit * pattern.unit - pattern.kept)
+    end = max(position + tokens, pattern.kept + 1) - skipped
+    words = g.stripe_bytes // 4
+    key_tiles, value_steps = -(-end // g.tile_columns), -(-end // g.chain_length)
+    columns = max(key_tiles * g.tile_columns, value_steps * g.chain_length)
+    return (
+        position + 1 - skipped,
+        key_tiles,
+        value_steps,
+        -(-columns // g.lanes) * g.lanes,
+        key_tiles - pattern.kept // g.tile_columns,
+        value_steps - pattern.kept // g.chain_length,
+        -(-end // words) - pattern.kept // words,
+        skipped // g.tile_columns * pattern.key_tile_stripes,
+        skipped // g.chain_length * pattern.value_step_stripes,
+        skipped // words,
+    )

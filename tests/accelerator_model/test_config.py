@@ -10,6 +10,7 @@ import yaml
 
 from cosyn.accelerator_model.config import AcceleratorConfig, MemoryTiming
 from cosyn.accelerator_model.errors import ConfigError
+from cosyn.accelerator_model.isa import systemverilog
 from cosyn.accelerator_model.isa.systemverilog import config_hash
 from cosyn.accelerator_model.presets import config_from, config_mapping, load_config, preset_names
 
@@ -63,6 +64,12 @@ def test_the_hash_tells_configurations_apart() -> None:
     assert config_hash(TINY) == config_hash(load_config("tiny"))
     assert len({config_hash(load_config(name)) for name in preset_names()}) == len(preset_names())
     assert config_hash(replace(TINY, queue_depth=5)) != config_hash(TINY)
+
+
+def test_the_hash_tells_encodings_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = config_hash(TINY)
+    monkeypatch.setattr(systemverilog, "REGISTERS", 2 * systemverilog.REGISTERS)
+    assert config_hash(TINY) != before
 
 
 def test_sizes_follow_from_the_fields() -> None:

@@ -51,6 +51,21 @@ def test_the_simulator_writes_what_the_reference_writes(artifact: Path, capsys: 
     assert len(set(found["sim"]["token_ids"])) > 2  # type: ignore[arg-type]  # a list of numbers
 
 
+def test_a_window_with_sinks_runs_as_the_reference_does(
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Through the artifact and the driver's registers, over the first units of the cache that are skipped."""
+    arguments = ["compile", str(artifact.parent / "model"), "--target", "fpga:tiny", "--recipe", "w8a8"]
+    arguments += ["--window", "9", "--sinks", "2", "--max-seq", "64"]
+    assert main([*arguments, "-o", str(tmp_path / "out"), "--quiet"]) == 0
+    described = read_description(tmp_path / "out")
+    (pattern,) = described.geometry.patterns
+    assert (pattern.window, pattern.kept, pattern.unit) == (9, 16, 16)
+    tokens = np.random.default_rng(4).integers(0, 131, 61).tolist()
+    first, second = (load_model(tmp_path / "out", engine).logits(tokens) for engine in ("sim", "reference"))
+    assert np.array_equal(first.view(np.uint32), second.view(np.uint32))
+
+
 def test_every_row_of_logits_is_the_references(artifact: Path) -> None:
     tokens = np.random.default_rng(3).integers(0, 131, 21).tolist()
     first, second = (load_model(artifact, engine).logits(tokens) for engine in ("sim", "reference"))

@@ -11,7 +11,6 @@ import pytest
 from cosyn.accelerator_model.estimate import Design, estimate_step, operations
 from cosyn.accelerator_model.isa.opcode import Opcode
 from cosyn.accelerator_model.presets import load_config
-from cosyn.accelerator_model.program import registers_for
 from cosyn.accelerator_model.simulator.machine import register_file
 from cosyn.accelerator_model.simulator.timed import TimedRun
 from cosyn.codegen.fpga.compile_step import compile_step
@@ -26,17 +25,18 @@ CONFIG = Path(__file__).parents[3] / "examples" / "models" / "pydoc-llama" / "co
 
 
 @cache
-def graph(recipe: str, file: Path = CONFIG) -> Graph:
+def graph(recipe: str, file: Path = CONFIG, window: int = 0, sinks: int = 0) -> Graph:
     """The lowered graph of a configuration."""
     imported = import_model(file)
-    return run_passes(imported.graph, passes(Options(load_recipe(recipe), 8), imported.max_seq))[0]
+    options = Options(load_recipe(recipe), 8, window=window, sinks=sinks)
+    return run_passes(imported.graph, passes(options, imported.max_seq))[0]
 
 
 def check(found: Graph, config_name: str, tokens: int, position: int, most: float, max_seq: int = 256) -> None:
     config = load_config(config_name)
     layout = Layout(make_plan(config, found, max_seq))
     program = compile_step(layout, tokens).program()
-    registers = registers_for(config, position, tokens, layout.rope_row_stripes)
+    registers = layout.registers(position, tokens)
     run = TimedRun(config, program, register_file(registers), None).run()
     step = estimate_step(operations(found), Design.of(config), tokens=tokens, position=position)
     assert float(step.cycles) == pytest.approx(run.cycles, rel=most)
@@ -59,6 +59,28 @@ def check(found: Graph, config_name: str, tokens: int, position: int, most: floa
 )
 def test_a_small_model(recipe: str, config: str, tokens: int, position: int) -> None:
     check(graph(recipe), config, tokens, position, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("config", "tokens", "position", "window", "sinks"),
+    [
+        ("tiny", 1, 400, 100, 0),
+        ("tiny", 1, 400, 64, 4),
+        ("tiny", 4, 300, 100, 4),
+        ("odd", 1, 400, 60, 3),
+        ("u280", 1, 500, 100, 0),
+        ("u280", 4, 500, 100, 4),
+    ],
+)
+def test_a_small_model_with_a_window(config: str, tokens: int, position: int, window: int, sinks: int) -> None:
+    found = graph("w8a8_kv8", CONFIG, window, sinks)
+    # Several tokens on `tiny` are estimated too low by a little more, as without a window.
+    check(found, config, tokens, position, 0.055 if (config, tokens) == ("tiny", 4) else 0.05, 512)
+    design = Design.of(load_config(config))
+    dense = estimate_step(operations(graph("w8a8_kv8")), design, tokens=tokens, position=position)
+    windowed = estimate_step(operations(found), design, tokens=tokens, position=position)
+    assert float(windowed.cache_stripes) < 0.6 * float(dense.cache_stripes)
+    assert float(windowed.cycles) < float(dense.cycles)
 
 
 STORIES = {

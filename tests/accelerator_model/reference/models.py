@@ -25,24 +25,24 @@ def imported(folder: Path, max_seq: int = 512) -> ImportedModel:
     return import_model(folder, max_seq=max_seq)
 
 
-def compiled(model: ImportedModel, recipe: str, max_seq: int = 512) -> Graph:
+def compiled(model: ImportedModel, recipe: str, max_seq: int = 512, **options: int) -> Graph:
     """The graph after all passes, with an INT8 cache as the accelerator has it (fp32: as it is)."""
     chosen = load_recipe(recipe)
     if recipe != "fp32":
         chosen = replace(chosen, kv=DType.I8)
-    return run_passes(model.graph, passes(Options(chosen, max_out=max_seq), max_seq))[0]
+    return run_passes(model.graph, passes(Options(chosen, max_out=max_seq, **options), max_seq))[0]
 
 
-def reference(model: ImportedModel, recipe: str, lanes: int = 4, max_seq: int = 512) -> ReferenceModel:
+def reference(model: ImportedModel, recipe: str, lanes: int = 4, max_seq: int = 512, **options: int) -> ReferenceModel:
     assert model.weights is not None
-    graph = compiled(model, recipe, max_seq)
+    graph = compiled(model, recipe, max_seq, **options)
     return ReferenceModel(graph, QuantizedWeights(graph, model.weights.load, quantize_rtn), lanes)
 
 
-def in_floats(model: ImportedModel, recipe: str, max_seq: int = 512) -> Interpreter:
+def in_floats(model: ImportedModel, recipe: str, max_seq: int = 512, **options: int) -> Interpreter:
     """The same recipe computed in floating point."""
     assert model.weights is not None
-    return Interpreter(compiled(model, recipe, max_seq), model.weights.load, stored=decode_rtn)
+    return Interpreter(compiled(model, recipe, max_seq, **options), model.weights.load, stored=decode_rtn)
 
 
 def float_logits(model: Interpreter, ids: list[int]) -> np.ndarray:

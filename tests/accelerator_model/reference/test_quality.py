@@ -31,10 +31,10 @@ def windows(folder: Path, documents: list[str], count: int) -> list[list[int]]:
     return found
 
 
-def perplexities(folder: Path, parts: list[list[int]], recipe: str) -> tuple[float, float]:
+def perplexities(folder: Path, parts: list[list[int]], recipe: str, **options: int) -> tuple[float, float]:
     """On the accelerator, and with the same recipe in floats."""
     model = imported(folder)
-    ours, floats = reference(model, recipe), in_floats(model, recipe)
+    ours, floats = reference(model, recipe, **options), in_floats(model, recipe, **options)
     sums = [0.0, 0.0]
     for part in parts:
         ours.reset()
@@ -74,6 +74,17 @@ def test_stories(recipe: str, shared_dir: Path) -> None:
     ours, floats = perplexities(folder, parts, recipe)
     assert ours < SAME_RECIPE * floats
     assert recipe != "w8a8" or ours < W8A8 * perplexity_fp32(folder, parts)
+
+
+@pytest.mark.parametrize(("window", "sinks"), [(96, 0), (64, 4)])
+def test_stories_with_a_window(window: int, sinks: int, shared_dir: Path) -> None:
+    folder, parts = stories(shared_dir, 1200)
+    ours, floats = perplexities(folder, parts, "w8a8", window=window, sinks=sinks)
+    dense, _ = perplexities(folder, parts, "w8a8")
+    assert ours < SAME_RECIPE * floats
+    assert floats < SAME_RECIPE * ours
+    # The window is felt, so that it is what was compared.
+    assert abs(ours - dense) > 0.001 * dense
 
 
 RECIPES = ("w8a8", "w4a8_g32", "w4a8_g128", "w3a8_g128", "w2a8_g32", "w8a8_8of16", "w4a8_g32_8of16")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosyn.accelerator_model.config import AcceleratorConfig
-from cosyn.accelerator_model.isa import Instruction, Register, Store, System, SystemOperation, mask
+from cosyn.accelerator_model.isa import Instruction, Registers, Store, System, SystemOperation, mask
 from cosyn.accelerator_model.program import CoreProgram, MemoryImage, Program
 from cosyn.accelerator_model.simulator import Machine, RunResult
 
@@ -66,7 +66,7 @@ def run(
     config: AcceleratorConfig,
     cores: Sequence[Sequence[Instruction]],
     memories: Sequence[Memory],
-    registers: Mapping[Register, int] | None = None,
+    registers: Registers | None = None,
     *,
     timing: bool = True,
 ) -> RunResult:

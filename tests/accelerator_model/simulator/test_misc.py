@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cosyn.accelerator_model.config import AcceleratorConfig
+from cosyn.accelerator_model.config import REGISTERS, AcceleratorConfig
 from cosyn.accelerator_model.errors import ProgramError
 from cosyn.accelerator_model.isa import (
     Function,
@@ -19,7 +19,9 @@ from cosyn.accelerator_model.isa import (
     Output,
     Reduction,
     Register,
+    Registers,
 )
+from cosyn.accelerator_model.isa.operands import register_number
 from cosyn.accelerator_model.numerics import reduce, special
 from cosyn.accelerator_model.presets import load_config
 from tests.accelerator_model.simulator.programs import Memory, in_sequence, lines_of, run, store_lines
@@ -59,7 +61,7 @@ class Bench:
     def line_stride(self) -> int:
         return -(-lines_of(self.config, self.a).shape[1] // self.config.lanes)
 
-    def result(self, misc: Misc, line: int = OUT, registers: dict[Register, int] | None = None) -> F32:
+    def result(self, misc: Misc, line: int = OUT, registers: Registers | None = None) -> F32:
         lines = self.line_stride
         store = store_lines(self.config, self.memory, line, ROWS, lines, lines)
         run(self.config, [in_sequence(*self.loads, misc, store)], [self.memory], registers)
@@ -110,23 +112,28 @@ def test_operands_may_be_immediates_and_one_word_per_row(preset: str) -> None:
 
 
 @pytest.mark.parametrize("preset", CONFIGS)
-@pytest.mark.parametrize(("causal", "window"), [(0, 0), (1, 0), (1, 5), (0, 5)])
-@pytest.mark.parametrize("by_register", [False, True])
-def test_columns_outside_the_mask_are_zero(preset: str, causal: int, window: int, by_register: bool) -> None:
+@pytest.mark.parametrize(
+    ("causal", "window", "sinks"), [(0, 0, 0), (1, 0, 3), (1, 5, 0), (0, 5, 1), (1, 2, 4), (0, 3, 9)]
+)
+@pytest.mark.parametrize("bank", [None, 0, 3])
+def test_columns_outside_the_mask_are_zero(preset: str, causal: int, window: int, sinks: int, bank: int | None) -> None:
+    """`bank` None: without a register."""
     bench = Bench(preset)
     s = bench.line_stride
     misc = Misc(
         rows=ROWS, columns=COLUMNS, a=A, a_stride=s, output=Output.VECTOR, destination=OUT, destination_stride=s,
-        valid=0 if by_register else 7, valid_reg=Register.VALID if by_register else 0, causal=causal, window=window,
-        c_kind=Operand.IMMEDIATE0, immediate0=2.0,
+        valid=7 if bank is None else 0, valid_reg=0 if bank is None else Register.VALID, causal=causal, window=window,
+        sinks=sinks, bank=bank or 0, c_kind=Operand.IMMEDIATE0, immediate0=2.0,
     )  # fmt: skip
     expected = bench.a + np.float32(2)
     for row in range(ROWS):
         high = 7 + (row if causal else 0)
         low = max(0, high - window) if window else 0
-        expected[row, :low] = 0
+        expected[row, min(sinks, low) : low] = 0
         expected[row, high:] = 0
-    np.testing.assert_array_equal(bench.result(misc, registers={Register.VALID: 7})[:, :COLUMNS], expected)
+    registers = {number: 1 for number in range(1, REGISTERS)}
+    registers[register_number(Register.VALID, bank or 0)] = 7
+    np.testing.assert_array_equal(bench.result(misc, registers=registers)[:, :COLUMNS], expected)
 
 
 @pytest.mark.parametrize("preset", CONFIGS)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cosyn.accelerator_model.config import AcceleratorConfig
-from cosyn.accelerator_model.program import Program, registers_for
+from cosyn.accelerator_model.program import Program
 from cosyn.accelerator_model.reference.model import ReferenceModel
 from cosyn.accelerator_model.reference.weights import QuantizedWeights
 from cosyn.accelerator_model.simulator.machine import Machine
@@ -30,19 +30,21 @@ from cosyn.passes.rtn import quantize_rtn
 Floats = npt.NDArray[np.float32]
 
 
-def lowered(folder: Path, recipe: str, max_seq: int) -> tuple[Graph, Any]:
-    """The graph after the passes, and the model that it came from."""
+def lowered(folder: Path, recipe: str, max_seq: int, **options: Any) -> tuple[Graph, Any]:
+    """The graph after the passes, with further `Options`, and the model that it came from."""
     model = import_model(str(folder), max_seq=max_seq)
-    graph, _ = run_passes(model.graph, passes(Options(load_recipe(recipe)), max_seq))
+    graph, _ = run_passes(model.graph, passes(Options(load_recipe(recipe), **options), max_seq))
     return graph, model
 
 
 class Compared:
     """One sequence on the functional simulator and on the reference."""
 
-    def __init__(self, folder: Path, config: AcceleratorConfig, recipe: str = "w8a8", max_seq: int = 64) -> None:
+    def __init__(
+        self, folder: Path, config: AcceleratorConfig, recipe: str = "w8a8", max_seq: int = 64, **options: Any
+    ) -> None:
         self.config = config
-        self.graph, model = lowered(folder, recipe, max_seq)
+        self.graph, model = lowered(folder, recipe, max_seq, **options)
         self.layout = Layout(make_plan(config, self.graph, max_seq))
         self._evaluator = ConstantEvaluator(self.graph, model.weights.load)
         weights = QuantizedWeights(self.graph, model.weights.load, quantize_rtn)
@@ -72,7 +74,7 @@ class Compared:
     def step(self, tokens: Sequence[int]) -> tuple[Floats, Floats]:
         """Logits of the last token: by the program, and by the reference."""
         self._write_inputs(tokens)
-        registers = registers_for(self.config, self.position, len(tokens), self.layout.rope_row_stripes)
+        registers = self.layout.registers(self.position, len(tokens))
         self.machine.run(self.program(len(tokens)), registers, timing=False)
         self.position += len(tokens)
         return self._logits(), self.reference.step(tokens, rows=[len(tokens) - 1])[0]

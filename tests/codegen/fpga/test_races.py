@@ -13,15 +13,13 @@ import pytest
 
 from cosyn.accelerator_model.isa import Opcode
 from cosyn.accelerator_model.presets import load_config
-from cosyn.accelerator_model.program import registers_for
-from cosyn.accelerator_model.simulator.machine import register_file
-from cosyn.accelerator_model.simulator.races import Race, find_races
-from cosyn.codegen.fpga.compile_step import CompiledStep, compile_step
+from cosyn.codegen.fpga.compile_step import compile_step
 from cosyn.codegen.fpga.draft import Draft
 from cosyn.codegen.fpga.plan import make_plan
 from cosyn.codegen.fpga.regions import Layout
 from tests.architectures import save_folder
 from tests.codegen.fpga.fpga_models import lowered
+from tests.codegen.fpga.step_races import races
 
 LONGEST = 64
 
@@ -36,14 +34,6 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def layout_of(folder: Path, name: str) -> Layout:
     graph, _ = lowered(folder, "w8a8", LONGEST)
     return Layout(make_plan(load_config(name), graph, LONGEST))
-
-
-def races(layout: Layout, step: CompiledStep, position: int) -> list[Race]:
-    """Races of the step's program at that position; without checksums, which need the weights."""
-    config = layout.plan.config
-    registers = registers_for(config, position, step.tokens, layout.rope_row_stripes)
-    program = step.program(lambda _core, _draft: None)
-    return find_races(config, program, register_file(registers), [memory.stripes for memory in layout.maps])
 
 
 @contextmanager
