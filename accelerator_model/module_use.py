@@ -179,7 +179,7 @@ def _special(config: AcceleratorConfig) -> Iterator[Part]:
     yield _unit(block, "cosyn_sfu_digest", 1)
     yield Part(block, "cosyn_sfu_operand", 3, Use(lut=line + 1, ff=line))
     yield Part(block, "cosyn_delay_line", 1, delay(line, 16))
-    yield Part(block, "cosyn_sfu_mask", 1, Use(lut=297 + 4 * lanes, ff=156))
+    yield Part(block, "cosyn_sfu_mask", 1, Use(lut=334 + 4 * lanes, ff=173))
     yield _unit(block, "cosyn_sfu_lane", lanes)
     yield _unit(block, "cosyn_fp_multiply_gated", 3 * lanes)
     yield _unit(block, "cosyn_fp_add_gated", 2 * lanes + 3 + levels)

@@ -25,7 +25,7 @@ UNITS = {
     "cosyn_dsp48_pair": Use(dsp=1),
     # Operands of DSP k wait k cycles: registers up to two, 24 shift registers each from there on.
     "cosyn_dsp_segment": Use(lut=121, ff=72),
-    "cosyn_matrix_decode": Use(lut=553, ff=237),
+    "cosyn_matrix_decode": Use(lut=1167, ff=237),
     "cosyn_matrix_engine": Use(lut=528, ff=521),
     "cosyn_word_sequence": Use(lut=148, ff=62),
     "cosyn_store": Use(lut=8, ff=35),
@@ -54,11 +54,11 @@ DEQUANTIZED_BIT = 4.4
 ACTIVATIONS = Use(lut=225, ff=124)
 """Machine and addresses of `cosyn_activation_buffer`."""
 
-CONTROL = Use(lut=950, ff=725)
-"""Registers and machine of `cosyn_control`."""
+CONTROL = Use(lut=1784, ff=2261)
+"""Registers and machine of `cosyn_control`; four banks of sixteen runtime registers are most of it."""
 
 CONTROL_CORE = Use(lut=560, ff=40)
-"""For each core: 25 counters of 32 bits to choose from, and a program's address."""
+"""For each core: 26 counters of 32 bits to choose from, and a program's address."""
 
 EXCHANGE = Use(lut=223, ff=139)
 """Machine and address of `cosyn_exchange`."""
@@ -66,14 +66,14 @@ EXCHANGE = Use(lut=223, ff=139)
 DRAIN = Use(lut=313, ff=227)
 """Machine, addresses and scale of `cosyn_drain`."""
 
-SPECIAL = Use(lut=717, ff=552)
-"""`cosyn_sfu`: the instruction and two of sixteen registers."""
+SPECIAL = Use(lut=1191, ff=552)
+"""`cosyn_sfu`: the instruction and two of 64 registers."""
 
 SPECIAL_WRITE = Use(dsp=1, lut=273, ff=94)
 """`cosyn_sfu_write`: machine and address; the place of a row in the activation buffer is a product."""
 
-LOAD = Use(dsp=1, lut=1140, ff=620)
-"""`cosyn_load`: two of sixteen registers, addresses, descriptors; a length times a register is a product."""
+LOAD = Use(dsp=1, lut=1571, ff=620)
+"""`cosyn_load`: two of 64 registers, addresses, descriptors; a length times a register is a product."""
 
 HELD_PASSES = 4
 """Results of a tile that wait for the drain (HoldDepth)."""
