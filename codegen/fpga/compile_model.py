@@ -164,6 +164,7 @@ def _manifest_part(
             "configuration": config.name,
             "config_hash": config_hash(config),
             "programs": {str(m): sum(len(d) for d in s.drafts) for m, s in steps.steps.items()},
+            "pieces_of_linears": {str(m): s.pieces for m, s in steps.steps.items()},
             "instruction_bytes": description["instructions"],
             "memory_bytes": [m.stripes * stripe for m in layout.maps],
         },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cosyn.accelerator_model.isa import (
@@ -26,6 +26,7 @@ from cosyn.codegen.fpga.lower_attend import lower_attend
 from cosyn.codegen.fpga.lower_linear import lower_linear
 from cosyn.codegen.fpga.lower_rope import lower_rope
 from cosyn.codegen.fpga.lower_rows import lower_elementwise, lower_norm, lower_quantize, lower_take
+from cosyn.codegen.fpga.parameters import Block
 from cosyn.codegen.fpga.regions import Layout
 from cosyn.codegen.fpga.roles import ELEMENTWISE_BINARY, ELEMENTWISE_UNARY
 from cosyn.codegen.fpga.step import Step, Stored
@@ -49,9 +50,13 @@ _FILL: Passes = (Pass(role="fill the last stripe", a=PerRow("x"), output=Output.
 
 @dataclass(frozen=True)
 class CompiledStep:
-    """A program of `tokens` tokens, its drafts by core, and the lines that it needs of each buffer."""
+    """A program of `tokens` tokens, its drafts by core, and the lines that it needs of each buffer.
+
+    `pieces`: of its linears over several rows.
+    """
 
     tokens: int
+    pieces: int
     drafts: tuple[tuple[Draft, ...], ...]
     vector_lines: int
     activation_lines: int
@@ -76,33 +81,42 @@ def _with_checksum(draft: Draft, checksum: int) -> Draft:
     return result
 
 
-def compile_step(layout: Layout, tokens: int) -> CompiledStep:
+def compile_step(layout: Layout, tokens: int, pieces: int = 1, last: str | None = None) -> CompiledStep:
     """The step of `tokens` tokens; FitError where it does not fit.
 
-    Parameters are loaded a segment ahead of their use if there is room.
+    Linears over several rows become `pieces` instructions each. Parameters are loaded a segment ahead of their use if
+    there is room. A program that ends after the node `last` has no logits: it is for measuring.
     """
-    last: FitError | None = None
+    refused: FitError | None = None
     for blocks_ahead in (1, 0):
         try:
-            return _compile(layout, tokens, blocks_ahead)
+            return _compile(layout, tokens, blocks_ahead, pieces, last)
         except FitError as error:
-            last = error
-    assert last is not None
-    raise last
+            refused = error
+    assert refused is not None
+    raise refused
 
 
-def _compile(layout: Layout, tokens: int, blocks_ahead: int) -> CompiledStep:
-    step = Step(layout, tokens, blocks_ahead)
-    _begin(step, blocks_ahead)
+def _compile(layout: Layout, tokens: int, blocks_ahead: int, pieces: int, last: str | None) -> CompiledStep:
+    step = Step(layout, tokens, blocks_ahead, pieces)
+    nodes = list(step.plan.roles.steps())
+    if last is not None:
+        nodes = nodes[: [node.name for node in nodes].index(last) + 1]
+    blocks = layout.parameters.blocks[: layout.parameters.segment_of[nodes[-1].name] + 1]
+    _begin(step, blocks[: 1 + blocks_ahead])
     segment = 0
-    for number, node in enumerate(step.plan.roles.steps()):
+    for number, node in enumerate(nodes):
         step.moment, step.node = number, node.name
         if layout.parameters.segment_of[node.name] != segment:
             segment += 1
-            _load_block(step, segment + blocks_ahead)
+            for block in blocks[segment + blocks_ahead :][:1]:
+                step.load_block(block)
         LOWERINGS[node.op](step, node)
     step.moment, step.node = step.end, "end"
-    _finish(step)
+    if last is None:
+        _store_logits(step)
+    for core in range(step.config.cores):
+        step.emit(core, Draft(System, {"operation": SystemOperation.DONE}, "end", step.moment))
     vector_lines = allocate(step.buffers, Space.VECTOR) + step.guard
     activation_lines = allocate(step.buffers, Space.ACTIVATION)
     _check_fit(step, vector_lines, activation_lines)
@@ -111,11 +125,11 @@ def _compile(layout: Layout, tokens: int, blocks_ahead: int) -> CompiledStep:
         program = place_loads(step.config, step.drafts[core])
         add_tokens(program)
         drafts.append(tuple(program))
-    return CompiledStep(tokens, tuple(drafts), vector_lines, activation_lines)
+    return CompiledStep(tokens, pieces, tuple(drafts), vector_lines, activation_lines)
 
 
-def _begin(step: Step, blocks_ahead: int) -> None:
-    """Loads of what the host has written, of the positions' tables, and of the first parameters."""
+def _begin(step: Step, blocks: Sequence[Block]) -> None:
+    """Loads of what the host has written, of the positions' tables, and of the first parameters, `blocks`."""
     layout, config = step.layout, step.config
     for node in step.plan.roles.inputs:
         step.node = node.name
@@ -139,18 +153,12 @@ def _begin(step: Step, blocks_ahead: int) -> None:
         for core in range(config.cores):
             region = layout.region(core, "columns")
             step.load_vectors(core, "columns", region.buffer, buffer, {"length": region.stripes})
-    for number in range(1 + blocks_ahead):
-        _load_block(step, number)
+    for block in blocks:
+        step.load_block(block)
 
 
-def _load_block(step: Step, number: int) -> None:
-    blocks = step.layout.parameters.blocks
-    if number < len(blocks):
-        step.load_block(blocks[number])
-
-
-def _finish(step: Step) -> None:
-    """Store the logits, and end."""
+def _store_logits(step: Step) -> None:
+    """Every core stores its own, in whole stripes."""
     config, output = step.config, step.plan.graph.outputs[0]
     stored: Stored = step.values[step.plan.part(output).base]
     for core in range(config.cores):
@@ -171,7 +179,6 @@ def _finish(step: Step) -> None:
             span = Span(stored.buffer, stored.line, needed)
             store = Draft(Store, fields, "end: store the logits", step.moment, (span,), (Span(region.buffer, 0, 1),))
             step.emit(core, store)
-        step.emit(core, Draft(System, {"operation": SystemOperation.DONE}, "end", step.moment))
 
 
 def _check_fit(step: Step, vector_lines: int, activation_lines: int) -> None:

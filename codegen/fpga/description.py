@@ -81,6 +81,7 @@ def describe(layout: Layout, steps: StepSet) -> dict[str, Any]:
         "programs": [
             {
                 "tokens": tokens,
+                "pieces": step.pieces,
                 "addresses": list(addresses[tokens]),
                 "instructions": [len(d) for d in step.drafts],
                 "vector_lines": step.vector_lines,

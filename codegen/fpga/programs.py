@@ -10,6 +10,7 @@ from cosyn.codegen.fpga.compile_step import CompiledStep, compile_step
 from cosyn.codegen.fpga.errors import FitError
 from cosyn.codegen.fpga.parameters import MAX_TOKENS
 from cosyn.codegen.fpga.regions import Layout
+from cosyn.codegen.fpga.search_pieces import best_pieces
 
 ALIGNMENT = 4096
 """Programs start where no burst crosses a boundary."""
@@ -46,18 +47,21 @@ def compile_steps(layout: Layout, longest: int) -> StepSet:
     """Programs for 1, 2, 4, … tokens, up to `longest` or as far as they fit; FitError if one token does not.
 
     With a program for every power of two a prompt of any length is cut into whole steps. A step beyond the width at
-    which arithmetic, not memory, is the limit gains little: `longest` is the caller's choice.
+    which arithmetic, not memory, is the limit gains little: `longest` is the caller's choice. Each program cuts its
+    linears into the number of pieces that is fastest.
     """
     steps: dict[int, CompiledStep] = {}
     left_out = None
     for tokens in sizes(min(longest, MAX_TOKENS)):
         try:
-            steps[tokens] = compile_step(layout, tokens)
+            whole = compile_step(layout, tokens)
         except FitError as error:
             if tokens == 1:
                 raise
             left_out = str(error)
             break
+        pieces = best_pieces(layout, tokens)
+        steps[tokens] = whole if pieces == 1 else compile_step(layout, tokens, pieces)
     return StepSet(steps, left_out)
 
 

@@ -12,7 +12,8 @@ def fpga_readme(config: AcceleratorConfig, description: dict[str, Any], rtl: Seq
     """Markdown for the folder that `description` describes."""
     report = description["instructions"]
     rows = "\n".join(
-        f"| {p['tokens']} | {sum(p['instructions']):,} | {p['vector_lines']:,} of {config.vector_lines:,} |"
+        f"| {p['tokens']} | {p['pieces']} | {sum(p['instructions']):,} |"
+        f" {p['vector_lines']:,} of {config.vector_lines:,} |"
         f" {p['activation_lines']:,} of {config.activation_lines:,} |"
         for p in description["programs"]
     )
@@ -36,8 +37,8 @@ cosyn inspect . --program                              # every instruction with 
 cosyn verify .                                         # the RTL against the simulator
 ```
 
-| tokens of a step | instructions | vector lines | activation lines |
-|---|---|---|---|
+| tokens of a step | instructions of a linear | instructions | vector lines | activation lines |
+|---|---|---|---|---|
 {rows}
 
 All programs together take {report["bytes"]:,} bytes and serve every context up to {report["longest_context"]} tokens

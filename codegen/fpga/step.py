@@ -51,11 +51,13 @@ class StoredCodes:
 class Step:
     """Collects drafts; the lowerings of the ops are functions on it."""
 
-    def __init__(self, layout: Layout, tokens: int, blocks_ahead: int) -> None:
+    def __init__(self, layout: Layout, tokens: int, blocks_ahead: int, pieces: int = 1) -> None:
         self.layout = layout
         self.plan = layout.plan
         self.config = layout.plan.config
         self.tokens = tokens
+        self.pieces = pieces
+        """Instructions of a linear over several rows, if it has as many tiles."""
         self.binder = Binder(self.config.lanes, self.config.token_group)
         self.drafts: list[list[Draft]] = [[] for _ in range(self.config.cores)]
         self.buffers: list[Buffer] = []

@@ -113,7 +113,14 @@ def test_inspect_lists_every_instruction_with_its_node(artifact: Path, capsys: p
     listed = found["instructions"]
     assert isinstance(listed, list)
     assert listed[-1] == {"text": listed[-1]["text"], "node": "end"}
-    assert any(i["text"].startswith("MM ") and i["node"] == "linear_3: multiply" for i in listed)
+    multiplied = [i["text"] for i in listed if i["node"] == "linear_3: multiply"]
+    assert multiplied
+    assert all(text.startswith("MM ") for text in multiplied)
+    # As many as the manifest says; the linear has six tiles.
+    pieces = json.loads((artifact / "manifest.json").read_text(encoding="utf-8"))["accelerator"]["pieces_of_linears"]
+    assert set(pieces) >= {"1", "2", "4", "8"}
+    assert pieces["1"] == 1
+    assert len(multiplied) == pieces["8"]
     refused = _run(capsys, "inspect", str(artifact), "--program", "--tokens", "3")
     assert refused["code"] == 2
     assert "1, 2, 4, 8" in str(refused["hint"])

@@ -41,9 +41,15 @@ class Compared:
     """One sequence on the functional simulator and on the reference."""
 
     def __init__(
-        self, folder: Path, config: AcceleratorConfig, recipe: str = "w8a8", max_seq: int = 64, **options: Any
+        self,
+        folder: Path,
+        config: AcceleratorConfig,
+        recipe: str = "w8a8",
+        max_seq: int = 64,
+        pieces: int = 1,
+        **options: Any,
     ) -> None:
-        self.config = config
+        self.config, self.pieces = config, pieces
         self.graph, model = lowered(folder, recipe, max_seq, **options)
         self.layout = Layout(make_plan(config, self.graph, max_seq))
         self._evaluator = ConstantEvaluator(self.graph, model.weights.load)
@@ -63,7 +69,7 @@ class Compared:
 
     def compiled(self, tokens: int) -> CompiledStep:
         if tokens not in self._compiled:
-            self._compiled[tokens] = compile_step(self.layout, tokens)
+            self._compiled[tokens] = compile_step(self.layout, tokens, self.pieces)
         return self._compiled[tokens]
 
     def program(self, tokens: int) -> Program:
