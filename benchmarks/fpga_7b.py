@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import textwrap
 import time
 from pathlib import Path
 from typing import Any
+
+import this_machine
 
 from cosyn.accelerator_model.presets import load_config
 from cosyn.codegen.fpga.random_model import LLAMA2_7B, place_model
@@ -56,7 +56,7 @@ def main() -> None:
         },
         "rtl_cycles_per_second": round(levels.cycles_per_second),
         "milliseconds_at_clock": round(1e3 * run.rtl_cycles / config.clock_hz, 3),
-        "machine": _machine(),
+        "machine": this_machine.describe(),
         "cycles": {
             kind: [
                 {"name": r.name, "rtl": r.rtl, "simulated": r.simulated, "estimated": r.estimated} for r in found
@@ -90,15 +90,6 @@ def _text(results: dict[str, Any], lines: str) -> str:
     ]
     wrapped = [textwrap.fill(text, 118, break_on_hyphens=False) for text in paragraphs]
     return "\n\n".join(["# A token of LLaMA2-7B on the RTL", *wrapped, lines]) + "\n"
-
-
-def _machine() -> str:
-    name = platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        found = [line for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
-        name = found[0].partition(":")[2].strip() if found else name
-    return f"{len(os.sched_getaffinity(0))} cores of {name}"
 
 
 def _options() -> argparse.Namespace:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -23,6 +21,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import this_machine
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SEVEN = RESULTS / "fpga_7b_rtl.json"
@@ -84,7 +84,7 @@ def main() -> int:
     if SEVEN.exists():
         parts.append(_seven(json.loads(SEVEN.read_text(encoding="utf-8"))))
     results = {
-        "machine": _machine(),
+        "machine": this_machine.describe(),
         "prompt_tokens": options.prompt_tokens,
         "decode_tokens": options.decode_tokens,
         "parts": [asdict(part) for part in parts],
@@ -149,7 +149,7 @@ def _text(parts: Sequence[Part], options: argparse.Namespace) -> str:
         " LLaMA2-7B is one token of `python benchmarks/fpga_7b.py`. Every retired instruction wrote the same on both."
         " Cycles: of all steps; busy cycles of each class, summed over the cores, SYS without those in which a core"
         " waits for others; of each layer, from the end of the one before to its own. Percentages are against the RTL."
-        f" The estimate counts LD and ST while they move data, not while they wait. On {_machine()}."
+        f" The estimate counts LD and ST while they move data, not while they wait. On {this_machine.describe()}."
     )
     lines = ["# Cycles at three levels", "", *textwrap.wrap(intro, 118, break_on_hyphens=False), ""]
     lines += ["| | RTL | simulator | | estimate | |", "|---|---:|---:|---:|---:|---:|"]
@@ -164,14 +164,6 @@ def _line(name: str, row: Row) -> str:
     estimated = "" if row.estimated is None else f"{row.estimated:,.0f}"
     error = "" if row.estimated_error is None else f"{row.estimated_error:+.2%}"
     return f"| {name} | {row.rtl:,} | {row.simulated:,} | {row.simulated_error:+.2%} | {estimated} | {error} |"
-
-
-def _machine() -> str:
-    name, info = platform.machine(), Path("/proc/cpuinfo")
-    if info.exists():
-        found = [line for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
-        name = found[0].partition(":")[2].strip() if found else name
-    return f"{len(os.sched_getaffinity(0))} cores of {name}"
 
 
 def _options() -> argparse.Namespace:

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import resource
 import subprocess
 import sys
@@ -21,6 +19,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import this_machine
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -83,7 +83,7 @@ def main() -> int:
                 flush=True,
             )
     results = {
-        "configuration": options.target, "machine": _machine(), "seconds_allowed": options.seconds,
+        "configuration": options.target, "machine": this_machine.describe(), "seconds_allowed": options.seconds,
         "first_run_seconds": round(build_seconds, 1), "runs": [asdict(t) for t in texts],
     }  # fmt: skip
     options.output.mkdir(parents=True, exist_ok=True)
@@ -190,15 +190,6 @@ def _table(text: Text, step: dict[str, Any]) -> str:
         estimated = f"{estimate:,.0f} | {estimate / row['simulated'] - 1:+.1%}" if known else " | "
         lines.append(f"| {row['name']} | {row['rtl']:,} | {simulated} | {estimated} |")
     return "\n".join(lines)
-
-
-def _machine() -> str:
-    name = platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        found = [line for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
-        name = found[0].partition(":")[2].strip() if found else name
-    return f"{len(os.sched_getaffinity(0))} cores of {name}"
 
 
 def _options() -> argparse.Namespace:

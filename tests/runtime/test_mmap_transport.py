@@ -160,9 +160,9 @@ def test_an_error_of_the_device_reaches_the_host(artifact: Path, link: Link) -> 
         _logits(executor, [5], 0)
 
 
-def test_a_device_that_never_ends(artifact: Path, link: Link) -> None:
+def test_a_device_that_never_ends(artifact: Path, link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
     executor = FpgaExecutor(artifact, open_artifact(artifact).manifest, link, timeout=0.05)
-    link.device.written = lambda offset, before, value: None  # type: ignore[method-assign]
+    monkeypatch.setattr(link.device, "written", lambda offset, before, value: None)
     with pytest.raises(HostError, match="the accelerator did not answer within 0 s"):
         _logits(executor, [5], 0)
 
