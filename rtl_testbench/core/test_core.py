@@ -13,6 +13,7 @@ from cosyn.rtl_testbench.runner import run_block
 
 @needs_simulator("verilator")
 @pytest.mark.parametrize("preset", ["tiny", "odd"])
-def test_core(preset: str) -> None:
+@pytest.mark.parametrize("bench", ["bench", "faults"])
+def test_core(bench: str, preset: str) -> None:
     config = replace(load_config(preset), watchdog_cycles=1500)
-    run_block("cosyn_accelerator", "cosyn.rtl_testbench.core.bench", config, visible=("cosyn_core", "cosyn_tokens"))
+    run_block("cosyn_accelerator", f"cosyn.rtl_testbench.core.{bench}", config, visible=("cosyn_core", "cosyn_tokens"))
