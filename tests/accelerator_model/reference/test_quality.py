@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -20,6 +21,7 @@ W8A8 = 1.015
 def windows(folder: Path, documents: list[str], count: int) -> list[list[int]]:
     """<bos> and up to WINDOW tokens, until `count` tokens are there."""
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    bos = json.loads((folder / "config.json").read_text(encoding="utf-8"))["bos_token_id"]
     found: list[list[int]] = []
     for text in documents:
         ids = tokenizer.encode(text, add_special_tokens=False).ids
@@ -27,7 +29,7 @@ def windows(folder: Path, documents: list[str], count: int) -> list[list[int]]:
             part = ids[start : min(start + WINDOW, start + count)]
             count -= len(part)
             if part:
-                found.append([1, *part])
+                found.append([bos, *part])
     return found
 
 
