@@ -12,7 +12,7 @@ export VENV PYTHON
 TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
-.PHONY: help demo fpga test test-full lint types format dev clean
+.PHONY: help demo fpga bench test test-full lint types format dev clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -35,6 +35,11 @@ fpga: ## the same model on an accelerator: program, simulation, and the RTL writ
 	@$(VENV)/bin/cosyn run build/fpga --engine rtl --prompt '$(DEMO_PROMPT)' --max-new-tokens 16 --temperature 0
 	@echo
 	@echo "Next: $(VENV)/bin/cosyn verify build/fpga · $(VENV)/bin/cosyn inspect build/fpga --program · docs/accelerator.md"
+
+bench: ## cosyn beside llama.cpp, OpenVINO and PyTorch on this CPU (installs them; BENCH_ARGS='--shapes 15M')
+	@scripts/environment.sh compile
+	@scripts/bench_needs.sh
+	@$(VENV)/bin/python -m benchmarks.cpu $(BENCH_ARGS)
 
 dev: ## make the environment for working on cosyn (editable, with the test tools)
 	@scripts/environment.sh compile,rtl,test

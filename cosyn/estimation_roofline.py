@@ -68,14 +68,14 @@ def _roofline(target: Target, precision: str) -> tuple[Roofline, str]:
             f"{target.name} states no peaks, so there is nothing to estimate from",
             "copy its description and add peaks.compute and peaks.memory_bandwidth: docs/targets.md",
         )
-    measured = Roofline(_measured_ops(), _measured_bandwidth())
+    measured = Roofline(measured_ops(), _measured_bandwidth())
     return measured, (
         f"measured now on {physical_cores()} cores: {measured.ops_per_second / 1e9:.0f} GFLOP/s in f32,"
         f" {measured.bytes_per_second / 1e9:.1f} GB/s"
     )
 
 
-def _measured_ops() -> float:
+def measured_ops() -> float:
     """Floating-point operations a second of a large matrix product: the best of three."""
     a = np.ones((_PROBE_WIDTH, _PROBE_WIDTH), np.float32)
     return 2 * _PROBE_WIDTH**3 / min(_timed(lambda: a @ a) for _ in range(3))

@@ -26,7 +26,7 @@ COLOURS: Mapping[str, str] = {
 
 def draw_memory(plan: MemoryPlan, path: Path) -> None:
     """Draw each value as a rectangle: when it lives (groups, to the right) and where (bytes, upwards)."""
-    figure, axes = _figure(11, 5.5)
+    figure, axes = new_figure(11, 5.5)
     names = sorted(plan.buffers)
     for i, name in enumerate(names):
         buffer = plan.buffers[name]
@@ -47,13 +47,13 @@ def draw_memory(plan: MemoryPlan, path: Path) -> None:
         f"{len(names)} values, at {sizes}",
         fontsize=9,
     )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_graph(graph: Graph, plan: FusionPlan, path: Path) -> None:
     """Draw the kernels and what flows between them; layers that repeat are drawn once, with their number."""
     drawn = layout(graph, plan)
-    figure, axes = _figure(max(5.0, 2.6 * drawn.width), max(4.0, 0.8 * drawn.height))
+    figure, axes = new_figure(max(5.0, 2.6 * drawn.width), max(4.0, 0.8 * drawn.height))
     axes.axis("off")
     axes.set(xlim=(-drawn.width / 2 - 0.2, drawn.width / 2 + 0.2), ylim=(-drawn.height - 0.2, 1.2))
     if drawn.repeated:
@@ -63,22 +63,24 @@ def draw_graph(graph: Graph, plan: FusionPlan, path: Path) -> None:
     for name, (x, y) in drawn.positions.items():
         _draw_group(axes, graph, drawn.groups[name], x, y)
     kinds = dict.fromkeys(g.kind for g in drawn.groups.values())
-    axes.legend(handles=[Patch(color=_colour(k), label=k) for k in kinds], fontsize=6, loc="upper right")
+    axes.legend(handles=[Patch(color=colour(k), label=k) for k in kinds], fontsize=6, loc="upper right")
     axes.set_title(f"{graph.name}: {len(plan.kernels)} kernels", fontsize=10)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 _PASTEL = ("#BAB0AC", "#9ECAE9", "#FFBF79", "#88D27A", "#F2CF5B", "#FF9D98", "#D6A5C9", "#D8B5A5", "#83BCB6")
 _LABELLED = 60
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """A picture of that many inches with one pair of axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot()
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a picture in the format of its suffix."""
     # No date and fixed ids, so that the same plan gives the same bytes.
     import matplotlib
 
@@ -87,7 +89,8 @@ def _save(figure: Figure, path: Path) -> None:
         figure.savefig(path, dpi=130, metadata=metadata)
 
 
-def _colour(kind: str) -> str:
+def colour(kind: str) -> str:
+    """The colour of a kind of group."""
     return COLOURS.get(kind, "#CCCCCC")
 
 
@@ -97,7 +100,7 @@ def _draw_group(axes: Axes, graph: Graph, group: Group, x: float, y: float) -> N
         0.84,
         0.56,
         boxstyle="round,pad=0.02",
-        fc=_colour(group.kind),
+        fc=colour(group.kind),
         ec="#444444",
         lw=0.6,
     )

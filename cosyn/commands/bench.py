@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cosyn.commands.options import ArtifactDir, Json, Quiet, Threads, Verbose, examples
 from cosyn.console import Console, table
+from cosyn.errors import CommandError
 
 if TYPE_CHECKING:
     from cosyn.runtime.bench import DecodeSpeed, PrefillSpeed, Spread
@@ -19,6 +21,7 @@ EXAMPLES = examples(
     ("prompts of two lengths, decode after 0 and 1024 tokens",
      "cosyn bench out --prompt-tokens 128 --prompt-tokens 512 --context 0 --context 1024"),
     ("on two threads, seven times, for a script", "cosyn bench out --threads 2 --repeats 7 --json"),
+    ("each kernel against the roofline, and the step as a picture", "cosyn bench out --profile --timeline step.svg"),
 )  # fmt: skip
 
 _DEFAULT_PROMPT = 128
@@ -37,6 +40,21 @@ def command(
     ] = None,
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Runs; the median counts.")] = 5,
     threads: Threads = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Time each kernel of a step instead, worst first.")
+    ] = False,
+    timeline: Annotated[
+        Path | None,
+        typer.Option(
+            "--timeline", metavar="FILE", help="With --profile: draw the step (.svg or .png).", show_default=False
+        ),
+    ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            "--trace", metavar="FILE", help="With --profile: write it for a trace viewer.", show_default=False
+        ),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
@@ -45,8 +63,19 @@ def command(
 
     Decoding reads all weights and the cached context for each token: those bytes times tokens per second,
     over the bandwidth of a kernel that only reads, is the share of the roofline.
+
+    With --profile every kernel of a decode step after each --context, and of the last step of each prompt, is timed
+    alone in the real order, with the bytes and operations that it needs and the time that the roofline gives it.
     """
     console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
+    if profile:
+        from cosyn.profile_command import Pictures, profile_artifact
+
+        pictures = Pictures(timeline, trace)
+        profile_artifact(console, artifact, prompt_tokens or [], context or [0], repeats, threads, pictures)
+        return
+    if timeline is not None or trace is not None:
+        raise CommandError("--timeline and --trace show a profile", "add --profile")
     from cosyn.runtime import load
     from cosyn.runtime.bench import measure_decode, measure_prefill, read_bandwidth
     from cosyn.runtime.host_cpu import model_name
