@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosyn.accelerator_model.cache_pattern import CachePattern, pattern_registers
+from cosyn.accelerator_model.cache_spans import SpanPattern, span_registers
 from cosyn.accelerator_model.config import INSTRUCTION_BYTES, AcceleratorConfig
 from cosyn.accelerator_model.errors import ProgramError
 from cosyn.accelerator_model.isa import Instruction, Register, decode
@@ -63,15 +64,7 @@ class Program:
 
     def to_bytes(self) -> bytes:
         """Magic, header length, JSON header (tokens, instruction counts, node names), the cores' instructions."""
-        header = json.dumps(
-            {
-                "tokens": self.tokens,
-                "instructions": [len(core.instructions) for core in self.cores],
-                "nodes": [list(core.nodes) for core in self.cores],
-            },
-            separators=(",", ":"),
-        ).encode()
-        return b"".join([_MAGIC, struct.pack("<I", len(header)), header, *(core.to_bytes() for core in self.cores)])
+        return program_bytes(self.tokens, [core.to_bytes() for core in self.cores], [core.nodes for core in self.cores])
 
     @staticmethod
     def from_bytes(data: bytes) -> Program:
@@ -96,6 +89,15 @@ class Program:
             cores.append(CoreProgram.from_bytes(data[position : position + size], names))
             position += size
         return Program(tokens, tuple(cores))
+
+
+def program_bytes(tokens: int, streams: Sequence[bytes], nodes: Sequence[Sequence[str]]) -> bytes:
+    """What `Program.to_bytes` gives for these instructions of each core."""
+    counts = [len(stream) // INSTRUCTION_BYTES for stream in streams]
+    header = json.dumps(
+        {"tokens": tokens, "instructions": counts, "nodes": [list(names) for names in nodes]}, separators=(",", ":")
+    ).encode()
+    return b"".join([_MAGIC, struct.pack("<I", len(header)), header, *streams])
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def registers_for(
     position: int,
     tokens: int,
     rope_row_stripes: int = 0,
-    patterns: Sequence[CachePattern] = (),
+    patterns: Sequence[CachePattern | SpanPattern] = (),
 ) -> dict[int, int]:
     """What the host writes before a step of `tokens` tokens whose first is at `position`: bank 0, then a bank for each
     of the patterns.
@@ -148,5 +150,8 @@ def registers_for(
         Register.SCALE_STRIPES: -(-context // words_per_stripe),
     }
     for bank, pattern in enumerate(patterns, start=1):
-        values |= pattern_registers(config, pattern, bank, position, tokens)
+        if isinstance(pattern, SpanPattern):
+            values |= span_registers(config, pattern, bank, position, tokens)
+        else:
+            values |= pattern_registers(config, pattern, bank, position, tokens)
     return values

@@ -31,10 +31,10 @@ from cosyn.accelerator_model.pass_record import (
 )
 
 __all__ = [
-    "BINARY", "GELU_MAX_ERROR", "UNARY", "Immediate", "Pass", "Passes", "PerRow", "Scalar", "Shared", "Source", "add",
-    "bias", "divide", "exponential", "gelu", "gelu_tanh", "inverse_root", "join", "layer_norm", "multiply", "negate",
-    "offset", "quantize_rows", "reciprocal", "relu", "renamed", "rms_norm", "rotary", "scale", "sigmoid", "silu",
-    "softcap", "softmax_codes", "subtract", "tanh", "then_quantize", "weigh", "with_number",
+    "BINARY", "GELU_MAX_ERROR", "HIDDEN", "UNARY", "Immediate", "Pass", "Passes", "PerRow", "Scalar", "Shared",
+    "Source", "add", "bias", "divide", "exponential", "gelu", "gelu_tanh", "inverse_root", "join", "layer_norm",
+    "multiply", "negate", "offset", "quantize_rows", "reciprocal", "relu", "renamed", "rms_norm", "rotary", "scale",
+    "sigmoid", "silu", "softcap", "softmax_codes", "subtract", "tanh", "then_quantize", "weigh", "with_number",
 ]  # fmt: skip
 
 # -- rows --------------------------------------------------------------------------------------------------------
@@ -284,13 +284,23 @@ def rotary() -> Passes:
     )
 
 
-def softmax_codes(scale: float, *, softcap: float | None = None, alibi: bool = False) -> Passes:
+HIDDEN = -(2.0**100)
+"""Penalty of a position that a mask hides: far below every score, far above the least number."""
+
+
+def softmax_codes(
+    scale: float, *, softcap: float | None = None, alibi: bool = False, penalties: bool = False
+) -> Passes:
     """INT8 `codes` and scalars `token_scale` such that codes · value codes · token_scale is attention's output.
 
     Rows: queries (heads that share a key and value head, tokens); columns: cached positions; masked by what a query
     may see. `scores`: q · k, with the scales of q and k applied. `value_scale`: the scale of each cached value, which
     goes into the probabilities before they are quantized. `alibi` adds `slope` · (`column` - `position`), with
     `column` = 0, 1, 2, ... and scalars `position` and `slope` of each row; `t` is scratch.
+
+    `penalties` adds `penalty` to the scores: 0 where a row sees a column, HIDDEN where not. e^(HIDDEN - top) is exactly
+    0, and x + 0 is x: columns that are hidden so have the bits of columns that are not there. A row that sees nothing
+    has the maximum HIDDEN, by which it gets the normaliser 0, hence outputs of 0.
     """
     limited: Passes = ()
     scores = PerRow("scores")
@@ -303,6 +313,9 @@ def softmax_codes(scale: float, *, softcap: float | None = None, alibi: bool = F
         )  # fmt: skip
         source, factor = (PerRow("s"), None) if limited else (scores, Immediate(scale))
         limited = (*limited, distance, vector_pass("bias", "s", source, b=factor, c=PerRow("t")))
+    if penalties:
+        source, factor = (PerRow("s"), None) if limited else (scores, Immediate(scale))
+        limited = (*limited, vector_pass("mask", "s", source, b=factor, c=PerRow("penalty")))
     if not limited:
         limited = (vector_pass("scale", "s", scores, b=Immediate(scale)),)
     top = replace(limited[-1], reduction=Reduction.MAXIMUM, reduce_to="top", masked=True)
@@ -317,8 +330,22 @@ def softmax_codes(scale: float, *, softcap: float | None = None, alibi: bool = F
             "value scales", "s", PerRow("s"), b=Shared("value_scale"),
             reduction=Reduction.ABSOLUTE_MAXIMUM, reduce_to="amax", masked=True,
         ),
-        scalar_pass("normaliser", "normaliser", Scalar("total"), function=Function.RECIPROCAL),
+        *_normaliser(penalties),
         scalar_pass("codes per unit", "inverse", Scalar("amax"), function=Function.RECIPROCAL, d=Immediate(127.0)),
         scalar_pass("token scale", "token_scale", Scalar("amax"), b=Immediate(1 / 127), d=Scalar("normaliser")),
         _codes("s", masked=True),
+    )  # fmt: skip
+
+
+def _normaliser(penalties: bool) -> Passes:
+    """1 / `total`; with penalties 0 where `top` is one."""
+    if not penalties:
+        return (scalar_pass("normaliser", "normaliser", Scalar("total"), function=Function.RECIPROCAL),)
+    return (
+        # 1 for |top| < 2^74, since the sum is rounded; -1, made 0, for HIDDEN.
+        scalar_pass(
+            "sees anything", "some", Scalar("top"), b=Immediate(-2.0 / HIDDEN), c=Immediate(1.0),
+            function=Function.RELU,
+        ),
+        scalar_pass("normaliser", "normaliser", Scalar("total"), function=Function.RECIPROCAL, d=Scalar("some")),
     )  # fmt: skip

@@ -200,7 +200,7 @@ class _Nodes:
     def __init__(self, folder: Path) -> None:
         self._found: dict[tuple[int, int], tuple[str, ...]] = defaultdict(tuple)
         for program in read_description(folder).programs:
-            held = Program.from_bytes((folder / "programs" / f"step_{program.tokens}.bin").read_bytes())
+            held = Program.from_bytes((folder / program.file).read_bytes())
             for core, address in enumerate(program.addresses):
                 self._found[core, address] = held.cores[core].nodes
 

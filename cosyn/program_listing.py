@@ -8,22 +8,28 @@ from pathlib import Path
 
 from cosyn.accelerator_model.program import Program
 from cosyn.errors import CommandError
+from cosyn.runtime.fpga.description import DESCRIPTION_FILE, read_description
+from cosyn.runtime.fpga.registers import span_at
 from cosyn.runtime.integrity import check_files
 from cosyn.runtime.manifest import read_manifest
 
 
-def read_program(folder: Path, tokens: int, core: int) -> Program:
-    """The program of an artifact for steps of `tokens` tokens, its file checked; CommandError lists those there are."""
+def read_program(folder: Path, tokens: int, core: int, position: int = 0) -> Program:
+    """The program of an artifact for steps of `tokens` tokens from `position` on, its file checked; CommandError lists
+    those there are.
+    """
     manifest = read_manifest(folder)
-    name = f"programs/step_{tokens}.bin"
-    there = sorted(
-        int(n[len("programs/step_") : -len(".bin")]) for n in manifest.files if n.startswith("programs/step_")
-    )
-    if not there:
+    if DESCRIPTION_FILE not in manifest.files:
         raise CommandError(f"{folder} holds no accelerator programs", "compile with --target fpga:NAME")
+    check_files(folder, {DESCRIPTION_FILE: manifest.files[DESCRIPTION_FILE]})
+    described = read_description(folder)
+    span = span_at(described.geometry.spans, position)
+    there = {p.tokens: p.file for p in described.programs if span in p.spans}
     if tokens not in there:
-        steps = ", ".join(map(str, there))
-        raise CommandError(f"{folder} has no program for {tokens} tokens", f"give --tokens one of {steps}")
+        steps = ", ".join(map(str, sorted(there)))
+        where = f" from position {position} on" if len(described.geometry.spans) > 1 else ""
+        raise CommandError(f"{folder} has no program for {tokens} tokens{where}", f"give --tokens one of {steps}")
+    name = there[tokens]
     check_files(folder, {name: manifest.files[name]})
     program = Program.from_bytes((folder / name).read_bytes())
     if core >= len(program.cores):

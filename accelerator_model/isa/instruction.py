@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from binascii import crc_hqx
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import IntEnum
@@ -18,17 +19,11 @@ MASK_BITS = 6
 CRC_BITS = 16
 HEADER_BITS = OPCODE_BITS + 2 * MASK_BITS + CRC_BITS
 CRC_POSITION = OPCODE_BITS + 2 * MASK_BITS
-_CRC_POLYNOMIAL = 0x1021
 
 
 def crc16(data: bytes) -> int:
     """CRC-16/CCITT-FALSE: polynomial 0x1021, start 0xFFFF, most significant bit first."""
-    crc = 0xFFFF
-    for byte in data:
-        crc ^= byte << 8
-        for _ in range(8):
-            crc = ((crc << 1) ^ _CRC_POLYNOMIAL if crc & 0x8000 else crc << 1) & 0xFFFF
-    return crc
+    return crc_hqx(data, 0xFFFF)
 
 
 def float_bits(value: float) -> int:

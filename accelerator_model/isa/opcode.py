@@ -59,7 +59,8 @@ class PatternRegister(IntEnum):
 
     What is read are the first `kept` positions, which hold the sinks, and those from kept + skipped on, where the
     window begins. A column is a position, less `skipped` behind that gap. end = max(context, kept + 1) - skipped: the
-    columns. The first four mean what they mean in bank 0.
+    columns. The first four mean what they mean in bank 0. Under a block mask the program says where the kept positions
+    lie and where the last run begins; kept and skipped count what lies before that run, and nothing reads the SKIPs.
     """
 
     ZERO = 0

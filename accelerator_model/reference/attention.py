@@ -91,22 +91,27 @@ def attend(
         env["column"] = np.broadcast_to(np.arange(n, dtype=np.float32), (shared, n))
         env["position"] = np.broadcast_to(positions.astype(np.float32), (shared, group, tokens)).reshape(shared, -1)
         env["slope"] = np.repeat(extra[0].astype(np.float32), tokens).reshape(shared, -1)
-    steps = sequences.softmax_codes(attrs.scale, softcap=attrs.softcap, alibi=attrs.alibi)
-    mask = _visible(attrs, positions, n, heads, extra).reshape(shared, group * tokens, n)
-    run(steps, env, lanes, mask)
+    masked = attrs.mask_block > 0
+    if masked:
+        env["penalty"] = _penalties(attrs.mask_block, positions, n, extra[-1]).reshape(shared, group * tokens, n)
+    steps = sequences.softmax_codes(attrs.scale, softcap=attrs.softcap, alibi=attrs.alibi, penalties=masked)
+    seen = np.broadcast_to(_visible(attrs, positions, n), (shared, group, tokens, n))
+    run(steps, env, lanes, seen.reshape(shared, group * tokens, n))
     values = np.ascontiguousarray(np.swapaxes(cache.value_codes[:, :n], 1, 2))
     out = scaled(integer_product(env["codes"], values), None, env["token_scale"])
     return np.ascontiguousarray(out.reshape(heads, tokens, -1).swapaxes(0, 1))
 
 
-def _visible(attrs: AttentionAttrs, positions: npt.NDArray[Any], n: int, heads: int, extra: list[F32]) -> Mask:
-    """Which cached positions each query sees: bool [h, t, n]."""
+def _visible(attrs: AttentionAttrs, positions: npt.NDArray[Any], n: int) -> Mask:
+    """Which cached positions each query sees through causality, window and sinks: bool [t, n]."""
     p, j = positions[:, None], np.arange(n)[None]
-    seen = j <= p
+    seen: Mask = j <= p
     if attrs.window is not None:
-        seen &= (j > p - attrs.window) | (j < attrs.sinks)
-    mask: Mask = np.broadcast_to(seen, (heads, *seen.shape))
-    if attrs.mask_block:
-        blocks = extra[-1][:, p // attrs.mask_block, j // attrs.mask_block]
-        mask = mask & (blocks != 0)
-    return mask
+        seen = seen & ((j > p - attrs.window) | (j < attrs.sinks))
+    return seen
+
+
+def _penalties(block: int, positions: npt.NDArray[Any], n: int, mask: npt.NDArray[Any]) -> F32:
+    """What a mask u8 [h, rows, rows] adds to the scores of each query: f32 [h, t, n]."""
+    blocks = mask[:, positions[:, None] // block, np.arange(n)[None] // block]
+    return np.where(blocks != 0, np.float32(0), np.float32(sequences.HIDDEN))

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from cosyn.accelerator_model.config import AcceleratorConfig
 from cosyn.accelerator_model.isa.systemverilog import config_hash
 from cosyn.accelerator_model.presets import load_config
+from cosyn.accelerator_model.program import program_bytes
 from cosyn.codegen.fpga.description import STORED_TABLES, describe, table_uses
 from cosyn.codegen.fpga.golden import write_golden
 from cosyn.codegen.fpga.images import ImageBuilder, checksums
 from cosyn.codegen.fpga.plan import make_plan
-from cosyn.codegen.fpga.programs import ALIGNMENT, StepSet, compile_steps
+from cosyn.codegen.fpga.programs import ALIGNMENT, WINDOW_BYTES, StepSet, compile_steps
 from cosyn.codegen.fpga.readme import fpga_readme
 from cosyn.codegen.fpga.regions import Layout
 from cosyn.codegen.fpga.rtl_files import write_rtl
@@ -28,9 +29,6 @@ from cosyn.runtime.tensor_file import TensorSpec, write_tensors
 
 Array = NDArray[Any]
 _PREFIX = "fpga:"
-
-WINDOW_BYTES = 1 << 28
-"""Memory of a channel that the platform offers at least: an HBM pseudo-channel of 256 MiB."""
 
 LONGEST = 16
 """Tokens of the longest step: from eight on a step is bound by arithmetic, not by memory."""
@@ -68,11 +66,11 @@ def write_accelerator(
     `first` and `total` number the steps told to `progress`. UnsupportedError, FitError.
     """
     progress.step(first, total, "place columns and memory")
-    layout = Layout(make_plan(config, graph, max_seq))
+    evaluator = ConstantEvaluator(graph, load)
+    layout = Layout(make_plan(config, graph, max_seq, evaluator.get))
     progress.step(first + 1, total, "schedule programs")
     steps = compile_steps(layout, min(longest, LONGEST))
     progress.step(first + 2, total, "pack the weights")
-    evaluator = ConstantEvaluator(graph, load)
     images = _write_images(folder, layout, evaluator)
     _write_tables(folder, layout, evaluator)
     progress.step(first + 3, total, "write programs and RTL")
@@ -81,7 +79,7 @@ def write_accelerator(
     (folder / "accelerator.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
     channel = max(m.stripes for m in layout.maps) * config.channel_bytes
     rtl = write_rtl(folder, config, max(WINDOW_BYTES, 1 << (channel - 1).bit_length()))
-    golden = write_golden(folder, layout, load, list(steps.steps))
+    golden = write_golden(folder, layout, load, steps.tokens)
     (folder / "README.md").write_text(fpga_readme(config, description, rtl, golden=golden), encoding="utf-8")
     return _manifest_part(config, layout, steps, description)
 
@@ -116,16 +114,19 @@ def _write_tables(folder: Path, layout: Layout, evaluator: ConstantEvaluator) ->
 
 
 def _write_programs(folder: Path, layout: Layout, steps: StepSet, images: Mapping[int, Array]) -> None:
-    """`step_<m>.bin`: a program with its node names; `core<c>.bin`: the instruction memory of a core."""
+    """`step_<m>.bin` (with block masks `step_<m>_from_<position>.bin`): a program with its node names; `core<c>.bin`:
+    the instruction memory of a core.
+    """
     target = folder / "programs"
     target.mkdir()
     sums = checksums(layout, images)
     memories: list[bytearray] = [bytearray() for _ in layout.maps]
-    for tokens, step in steps.steps.items():
-        program = step.program(sums)
-        (target / f"step_{tokens}.bin").write_bytes(program.to_bytes())
-        for memory, stream in zip(memories, program.cores, strict=True):
-            memory += stream.to_bytes()
+    for program in steps.programs:
+        streams = program.step.streams(sums)
+        whole = program_bytes(program.step.tokens, streams, program.step.nodes)
+        (target / f"{program.name}.bin").write_bytes(whole)
+        for memory, stream in zip(memories, streams, strict=True):
+            memory += stream
             memory += bytes(-len(memory) % ALIGNMENT)
     for core, memory in enumerate(memories):
         (target / f"core{core}.bin").write_bytes(memory)
@@ -137,15 +138,18 @@ def _manifest_part(
     graph = layout.plan.graph
     stripe = config.stripe_bytes
     weights = sum(r.stripes for m in layout.maps for r in m.regions.values() if r.kind in ("weights", "parameters"))
-    largest = max(steps.steps)
+    largest = steps.of(steps.tokens[-1])
     return {
         "arena": {
-            "bytes": steps.steps[largest].vector_lines * config.line_bytes * config.cores,
+            "bytes": max(p.step.vector_lines for p in largest) * config.line_bytes * config.cores,
             "lower_bound_bytes": 0,
         },
         "entry_points": [
-            {"name": f"step_{m}", "max_seq": m, "max_out": m, "kernels": sum(len(d) for d in s.drafts)}
-            for m, s in steps.steps.items()
+            {
+                "name": f"step_{m}", "max_seq": m, "max_out": m,
+                "kernels": max(sum(p.step.instructions) for p in steps.of(m)),
+            }
+            for m in steps.tokens
         ],
         "states": [
             {
@@ -163,8 +167,8 @@ def _manifest_part(
         "accelerator": {
             "configuration": config.name,
             "config_hash": config_hash(config),
-            "programs": {str(m): sum(len(d) for d in s.drafts) for m, s in steps.steps.items()},
-            "pieces_of_linears": {str(m): s.pieces for m, s in steps.steps.items()},
+            "programs": {str(m): steps.instructions(m) for m in steps.tokens},
+            "pieces_of_linears": {str(m): steps.of(m)[0].step.pieces for m in steps.tokens},
             "instruction_bytes": description["instructions"],
             "memory_bytes": [m.stripes * stripe for m in layout.maps],
         },

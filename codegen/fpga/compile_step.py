@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from cosyn.accelerator_model.isa import (
     Instruction,
+    Load,
     Output,
     Register,
     Store,
@@ -45,6 +46,9 @@ LOWERINGS: Mapping[str, Callable[[Step, Node], None]] = {
     **dict.fromkeys((*ELEMENTWISE_UNARY, *ELEMENTWISE_BINARY), lower_elementwise),
 }
 
+Checksums = Callable[[int, Instruction], int | None]
+"""Core and instruction → what a load of weights, parameters or penalties must add up to."""
+
 _FILL: Passes = (Pass(role="fill the last stripe", a=PerRow("x"), output=Output.VECTOR, destination="y"),)
 
 
@@ -52,7 +56,7 @@ _FILL: Passes = (Pass(role="fill the last stripe", a=PerRow("x"), output=Output.
 class CompiledStep:
     """A program of `tokens` tokens, its drafts by core, and the lines that it needs of each buffer.
 
-    `pieces`: of its linears over several rows.
+    `pieces`: of its linears over several rows. `span`: of the plan's, in which its positions lie.
     """
 
     tokens: int
@@ -60,29 +64,34 @@ class CompiledStep:
     drafts: tuple[tuple[Draft, ...], ...]
     vector_lines: int
     activation_lines: int
+    span: int = 0
 
-    def program(self, checksums: Callable[[int, Draft], int | None] | None = None) -> Program:
+    @property
+    def instructions(self) -> tuple[int, ...]:
+        """How many each core has."""
+        return tuple(len(drafts) for drafts in self.drafts)
+
+    def program(self, checksums: Checksums | None = None) -> Program:
         """The instructions; `checksums` gives what a core's load of weights or parameters must add up to."""
         cores = []
         for core, drafts in enumerate(self.drafts):
             built: list[Instruction] = []
             for draft in drafts:
-                found = checksums(core, draft) if checksums is not None else None
-                if found is not None:
-                    draft = _with_checksum(draft, found)
-                built.append(draft.build())
+                built.append(with_checksum(draft.build(), core, checksums))
             cores.append(CoreProgram(tuple(built), tuple(d.node for d in drafts)))
         return Program(self.tokens, tuple(cores))
 
 
-def _with_checksum(draft: Draft, checksum: int) -> Draft:
-    result = replace(draft, fields={**draft.fields, "checked": 1, "checksum": checksum})
-    result.wait, result.release = draft.wait, draft.release
-    return result
+def with_checksum(instruction: Instruction, core: int, checksums: Checksums | None) -> Instruction:
+    """The instruction, with what it must add up to if it loads a constant."""
+    found = checksums(core, instruction) if checksums is not None else None
+    if found is None or not isinstance(instruction, Load):
+        return instruction
+    return replace(instruction, checked=1, checksum=found)
 
 
-def compile_step(layout: Layout, tokens: int, pieces: int = 1, last: str | None = None) -> CompiledStep:
-    """The step of `tokens` tokens; FitError where it does not fit.
+def compile_step(layout: Layout, tokens: int, pieces: int = 1, last: str | None = None, span: int = 0) -> CompiledStep:
+    """The step of `tokens` tokens in the plan's span `span`; FitError where it does not fit.
 
     Linears over several rows become `pieces` instructions each. Parameters are loaded a segment ahead of their use if
     there is room. A program that ends after the node `last` has no logits: it is for measuring.
@@ -90,15 +99,15 @@ def compile_step(layout: Layout, tokens: int, pieces: int = 1, last: str | None 
     refused: FitError | None = None
     for blocks_ahead in (1, 0):
         try:
-            return _compile(layout, tokens, blocks_ahead, pieces, last)
+            return _compile(layout, tokens, blocks_ahead, pieces, last, span)
         except FitError as error:
             refused = error
     assert refused is not None
     raise refused
 
 
-def _compile(layout: Layout, tokens: int, blocks_ahead: int, pieces: int, last: str | None) -> CompiledStep:
-    step = Step(layout, tokens, blocks_ahead, pieces)
+def _compile(layout: Layout, tokens: int, blocks_ahead: int, pieces: int, last: str | None, span: int) -> CompiledStep:
+    step = Step(layout, tokens, blocks_ahead, pieces, span)
     nodes = list(step.plan.roles.steps())
     if last is not None:
         nodes = nodes[: [node.name for node in nodes].index(last) + 1]
@@ -125,7 +134,7 @@ def _compile(layout: Layout, tokens: int, blocks_ahead: int, pieces: int, last: 
         program = place_loads(step.config, step.drafts[core])
         add_tokens(program)
         drafts.append(tuple(program))
-    return CompiledStep(tokens, pieces, tuple(drafts), vector_lines, activation_lines)
+    return CompiledStep(tokens, pieces, tuple(drafts), vector_lines, activation_lines, span)
 
 
 def _begin(step: Step, blocks: Sequence[Block]) -> None:

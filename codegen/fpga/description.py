@@ -52,7 +52,6 @@ def describe(layout: Layout, steps: StepSet) -> dict[str, Any]:
         if count:
             region = layout.region(core, "logits")
             logits.append({"core": core, "address": region.address, "first": int(columns[0]), "count": count})
-    addresses = steps.addresses()
     return {
         "configuration_name": config.name,
         "configuration": config_mapping(config),
@@ -66,6 +65,7 @@ def describe(layout: Layout, steps: StepSet) -> dict[str, Any]:
             "stripe_bytes": config.stripe_bytes,
             "rope_row_stripes": layout.rope_row_stripes,
             "patterns": [asdict(pattern) for pattern in plan.patterns],
+            "spans": [span.first for span in plan.spans],
         },
         "inputs": [
             {
@@ -80,14 +80,16 @@ def describe(layout: Layout, steps: StepSet) -> dict[str, Any]:
         "logits": logits,
         "programs": [
             {
-                "tokens": tokens,
-                "pieces": step.pieces,
-                "addresses": list(addresses[tokens]),
-                "instructions": [len(d) for d in step.drafts],
-                "vector_lines": step.vector_lines,
-                "activation_lines": step.activation_lines,
+                "tokens": program.step.tokens,
+                "spans": list(program.spans),
+                "file": f"programs/{program.name}.bin",
+                "pieces": program.step.pieces,
+                "addresses": list(places),
+                "instructions": list(program.step.instructions),
+                "vector_lines": program.step.vector_lines,
+                "activation_lines": program.step.activation_lines,
             }
-            for tokens, step in steps.steps.items()
+            for program, places in zip(steps.programs, steps.addresses(), strict=True)
         ],
         "larger_steps": steps.left_out,
         "instructions": instruction_report(plan.max_seq, steps),

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosyn.accelerator_model.errors import ProgramError
-from cosyn.accelerator_model.isa import Load
+from cosyn.accelerator_model.isa import Instruction, Load
 from cosyn.accelerator_model.isa.digest import fold, rotate_xor
 from cosyn.accelerator_model.numerics.rotary import rotary_rows
 from cosyn.accelerator_model.program import MemoryImage
 from cosyn.accelerator_model.tile_stream import DENSE, pack_tiles
-from cosyn.codegen.fpga.draft import Draft
 from cosyn.codegen.fpga.layout import PADDING, Columns, round_up
 from cosyn.codegen.fpga.memory_map import Region
 from cosyn.codegen.fpga.parameters import MAX_TOKENS
@@ -61,6 +60,9 @@ class ImageBuilder:
                     yield core, self._layout.region(core, f"parameters {block.number}"), self._stripes(words)
             if self._layout.rope_row_stripes:
                 yield core, self._layout.region(core, "positions"), self._positions()
+            if self._layout.plan.penalties.stripes[core]:
+                words = self._layout.plan.penalties.words(core)
+                yield core, self._layout.region(core, "penalties"), self._stripes(words)
             if self._layout.has_positions:
                 region = self._layout.region(core, "columns")
                 count = region.stripes * self._config.stripe_bytes // 4
@@ -133,19 +135,19 @@ def _gather(array: Array, places: Columns) -> Array:
 
 def checksums(
     layout: Layout, images: Mapping[int, Array] | tuple[MemoryImage, ...]
-) -> Callable[[int, Draft], int | None]:
-    """What the loads of constant regions must add up to."""
-    constant = {"weights", "parameters"}
+) -> Callable[[int, Instruction], int | None]:
+    """What the loads of constant regions must add up to, by core."""
+    constant = {"weights", "parameters", "mask"}
     found: dict[tuple[int, int, int], int] = {}
     starts = [{r.address: r for r in found_map.regions.values() if r.kind in constant} for found_map in layout.maps]
     bounds = [np.array(sorted(s), np.int64) for s in starts]
 
-    def checksum(core: int, draft: Draft) -> int | None:
-        address, length = draft.fields.get("address"), draft.fields.get("length")
-        if draft.kind is not Load or not isinstance(address, int) or not isinstance(length, int):
+    def checksum(core: int, load: Instruction) -> int | None:
+        if not isinstance(load, Load) or load.length_reg or load.address_reg:
             return None
+        address, length = load.address, load.length
         index = int(np.searchsorted(bounds[core], address, side="right")) - 1
-        if index < 0 or "length_reg" in draft.fields or "address_reg" in draft.fields:
+        if index < 0:
             return None
         region = starts[core][int(bounds[core][index])]
         if address + length > region.address + region.stripes:

@@ -10,7 +10,7 @@ from cosyn.accelerator_model.isa import Output, Register, Ring
 from cosyn.accelerator_model.sequences import Pass, Passes, PerRow
 from cosyn.accelerator_model.tile_stream import DENSE
 from cosyn.codegen.fpga.bindings import Binding, Codes, Extent, Scalars, Vectors
-from cosyn.codegen.fpga.cache_loads import CacheReach, load_keys, load_scales, load_values, value_parts
+from cosyn.codegen.fpga.cache_loads import CacheReach, load_keys, load_penalties, load_scales, load_values, value_parts
 from cosyn.codegen.fpga.draft import At, Space, Span
 from cosyn.codegen.fpga.errors import FitError
 from cosyn.codegen.fpga.head_codes import HeadCodes, quantize_heads
@@ -61,7 +61,8 @@ class _CoreAttention:
         self.rows = self.heads * step.tokens
         self.reach = CacheReach.of(step, plan)
         self.query = self._quantize_query()
-        self.scales = load_scales(step, core, plan, self.reach)
+        self.uniform = self.reach.is_uniform(plan, core)
+        self.scales = load_scales(step, core, plan, self.reach, range(len(self.groups) if self.uniform else 1))
         self.sets = [self._make_set(number) for number in range(min(2, len(self.groups)))]
 
     def run(self) -> None:
@@ -96,7 +97,9 @@ class _CoreAttention:
         limited = self.plan.attention.attrs.softcap is not None or self.plan.attention.attrs.alibi
         row_lines = step.row_lines(self.reach.columns)
         codes = step.buffer(f"codes {name}", Space.ACTIVATION, step.bank_lines(self.rows, row_lines))
-        scalars = ("top", "total", "amax", "normaliser", "inverse", "token_scale")
+        scalars = ["top", "total", "amax", "normaliser", "inverse", "token_scale"]
+        if self.reach.masked is not None and self.reach.masked.most_vectors:
+            scalars.append("some")
         value_lines = self.plan.value_tiles * step.lines(step.config.tile_columns)
         return _Set(
             step.vectors(f"scores {name}", self.rows, lines),
@@ -114,7 +117,11 @@ class _CoreAttention:
         step, config, plan = self.step, self.step.config, self.plan
         head, rows = self.groups[group].kv_head, len(self.groups[group].q_heads) * step.tokens
         first = sum(len(g.q_heads) for g in self.groups[:group])
-        stripes = load_keys(step, self.core, plan, self.reach, head)
+        if group and not self.uniform:
+            load_scales(step, self.core, plan, self.reach, range(group, group + 1))
+        if self._penalised(group):
+            load_penalties(step, self.core, plan, self.reach, group, self._penalty_line(group))
+        stripes = load_keys(step, self.core, plan, self.reach, group)
         scores = self.sets[group % 2].scores
         row, word = self.query.rows[first], self.query.words[first]
         fields: dict[str, int | At] = {
@@ -145,7 +152,10 @@ class _CoreAttention:
         step, mine = self.step, self.sets[group % 2]
         attrs = self.plan.attention.attrs
         heads = len(self.groups[group].q_heads)
-        passes = sequences.softmax_codes(attrs.scale, softcap=attrs.softcap, alibi=attrs.alibi)
+        passes = sequences.softmax_codes(
+            attrs.scale, softcap=attrs.softcap, alibi=attrs.alibi, penalties=self._penalised(group)
+        )
+        reads = self.reach.masked.groups[self.core][group] if self.reach.masked is not None else self.plan
         bound: dict[str, Binding] = {
             "value_scale": Vectors(self.scales, self._scale_line(group, True)),
         }
@@ -164,8 +174,8 @@ class _CoreAttention:
                     columns_reg=Register.SCORE_COLUMNS,
                     valid_reg=Register.VALID,
                     causal=step.tokens > 1,
-                    window=self.plan.window,
-                    sinks=self.plan.sinks,
+                    window=reads.window,
+                    sinks=reads.sinks,
                     bank=self.reach.bank,
                 )
                 step.passes(self.core, (step_pass,), names, extent)
@@ -189,6 +199,8 @@ class _CoreAttention:
         }
         if mine.scratch is not None:
             names["t"] = replace(mine.scratch, line=first * mine.scratch.stride)
+        if self._penalised(group):
+            names["penalty"] = self._penalties(group, first)
         if self.plan.attention.attrs.alibi:
             step = self.step
             assert step.tables is not None
@@ -198,6 +210,26 @@ class _CoreAttention:
             words = step.layout.position_stripe * step.config.stripe_bytes // 4
             names["position"] = Scalars(step.tables.buffer, words)
         return names
+
+    def _penalised(self, group: int) -> bool:
+        """Whether a block mask hides some of what is read from a head of the group."""
+        return self.reach.masked is not None and self.reach.masked.groups[self.core][group].vectors > 0
+
+    def _penalty_line(self, group: int) -> int:
+        """Two groups are under way, each with penalties of its own."""
+        assert self.reach.masked is not None
+        lines = self.reach.masked.vector_stripes * self.step.config.stripe_lines
+        return group % 2 * self.reach.masked.most_vectors * lines
+
+    def _penalties(self, group: int, first: int) -> Vectors:
+        """Those of the rows from `first` on: of one head's tokens, or of one token's heads."""
+        assert self.reach.masked is not None
+        lines = self.reach.masked.vector_stripes * self.step.config.stripe_lines
+        line, several = self._penalty_line(group), self.reach.masked.groups[self.core][group].vectors > 1
+        head = first // self.step.tokens if several else 0
+        by_head = several and self.step.tokens == 1 and not self.plan.attention.attrs.alibi
+        buffer = self.step.buffer("penalties", Space.VECTOR, line + lines)
+        return Vectors(buffer, line + head * lines, lines if by_head else 0)
 
     def _moves(self) -> bool:
         """Whether values have to be moved to their place: rows of several heads and tokens are not evenly spaced."""
@@ -217,7 +249,7 @@ class _CoreAttention:
         if not self._moves() and step.tokens == 1:
             target = replace(final, stride=width)
         for tiles in value_parts(plan, self.reach):
-            stripes = load_values(step, self.core, plan, self.reach, head, tiles)
+            stripes = load_values(step, self.core, plan, self.reach, group, tiles)
             self._mix(mine, target, tiles, f"values {head}", rows, stripes)
         if self._moves():
             self._move(mine.values, final, heads, width)

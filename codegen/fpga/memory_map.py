@@ -13,7 +13,7 @@ class Region:
 
     name: str
     kind: str
-    """weights, parameters, table, input, output or cache."""
+    """weights, parameters, table, mask, input, output or cache."""
     buffer: Buffer
     """Its address and stripes."""
 

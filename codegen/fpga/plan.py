@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
+
+from cosyn.accelerator_model.cache_pattern import skip_unit
 from cosyn.accelerator_model.config import AcceleratorConfig
 from cosyn.codegen.fpga.errors import UnsupportedError
 from cosyn.codegen.fpga.layout import Placement, equal, natural, whole
+from cosyn.codegen.fpga.mask_plan import load_mask
+from cosyn.codegen.fpga.mask_spans import HeadMask, spans_of
 from cosyn.codegen.fpga.plan_attention import plan_attention
 from cosyn.codegen.fpga.plan_linear import place_linear
 from cosyn.codegen.fpga.plan_records import Part, Plan, is_vector, place_result, view_key
@@ -13,9 +21,15 @@ from cosyn.ir.graph import Graph
 from cosyn.ir.node import Node
 
 
-def make_plan(config: AcceleratorConfig, graph: Graph, max_seq: int) -> Plan:
-    """The plan for `graph` on `config`; UnsupportedError lists what has no place."""
+def make_plan(
+    config: AcceleratorConfig, graph: Graph, max_seq: int, load: Callable[[str], NDArray[Any]] | None = None
+) -> Plan:
+    """The plan for `graph` on `config`; UnsupportedError lists what has no place.
+
+    `load` gives the values of a reference: a plan for block masks needs them.
+    """
     plan = Plan(config, graph, Roles(graph), max_seq)
+    _collect_masks(plan, load)
     for attention in plan.roles.attentions:
         plan.attentions[attention.node.name] = plan_attention(plan, attention)
     for node in plan.roles.inputs:
@@ -35,6 +49,22 @@ def make_plan(config: AcceleratorConfig, graph: Graph, max_seq: int) -> Plan:
     if problems:
         raise UnsupportedError(problems)
     return plan
+
+
+def _collect_masks(plan: Plan, load: Callable[[str], NDArray[Any]] | None) -> None:
+    """Every attention's block mask, and the spans that follow from all of them."""
+    known: dict[tuple[str, int], HeadMask | None] = {}
+    for attention in plan.roles.attentions:
+        key = (attention.node.operands[-1], attention.attrs.mask_block)
+        if key not in known:
+            known[key] = load_mask(attention, load, plan.max_seq)
+        found = known[key]
+        if found is not None:
+            plan.masks[attention.node.name] = found
+    masks = [mask for key, mask in known.items() if mask is not None]
+    if masks:
+        windowed = any(a.attrs.window for a in plan.roles.attentions if a.node.name in plan.masks)
+        plan.spans = spans_of(masks, skip_unit(plan.config), plan.max_seq, windowed=windowed)
 
 
 def _place(plan: Plan, node: Node) -> None:

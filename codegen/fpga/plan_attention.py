@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from cosyn.accelerator_model.cache_pattern import CachePattern
+from cosyn.accelerator_model.cache_spans import SpanPattern
 from cosyn.accelerator_model.config import REGISTER_BANKS
 from cosyn.codegen.fpga.errors import UnsupportedError
 from cosyn.codegen.fpga.heads import HeadOrder, assign_heads, head_order
 from cosyn.codegen.fpga.layout import PADDING, Columns, Placement, concatenate, round_up
+from cosyn.codegen.fpga.mask_plan import MaskPlanner
 from cosyn.codegen.fpga.plan_records import AttentionPlan, Plan
 from cosyn.codegen.fpga.roles import NORMS, Attention, Roles
 from cosyn.codegen.fpga.views import is_view
@@ -34,8 +38,9 @@ def plan_attention(plan: Plan, attention: Attention) -> AttentionPlan:
     words = config.stripe_bytes // 4
     key_steps = -(-order.width // config.chain_length)
     window, sinks = _visible(attention, plan.max_seq)
-    bank, pattern = _pattern(plan, attention, key_steps, window, sinks)
-    return AttentionPlan(
+    mask = plan.masks.get(attention.node.name)
+    bank, pattern = (0, None) if mask is not None else _pattern(plan, attention, key_steps, window, sinks)
+    found = AttentionPlan(
         attention,
         cores,
         order,
@@ -52,6 +57,15 @@ def plan_attention(plan: Plan, attention: Attention) -> AttentionPlan:
         bank,
         pattern,
     )
+    if mask is None:
+        return found
+    planner = MaskPlanner(config, cores, mask, window, sinks, key_steps, skips=not attention.attrs.alibi)
+    if planner not in plan.masked:
+        skipping = planner.pattern(plan.spans)
+        bank = _bank(plan, skipping) if skipping is not None else 0
+        plan.masked[planner] = bank, planner.plan(plan.spans, plan.penalties, skip=bank > 0)
+    bank, reads = plan.masked[planner]
+    return replace(found, bank=bank, mask=reads)
 
 
 def _visible(attention: Attention, max_seq: int) -> tuple[int, int]:
@@ -75,11 +89,17 @@ def _pattern(
     found = CachePattern.of(plan.config, window, sinks, key_steps)
     if not found.skipped(plan.max_seq - 1):
         return 0, None
-    if found not in plan.patterns:
+    bank = _bank(plan, found)
+    return (bank, found) if bank else (0, None)
+
+
+def _bank(plan: Plan, pattern: CachePattern | SpanPattern) -> int:
+    """The bank of a pattern's registers; 0 where there is none left."""
+    if pattern not in plan.patterns:
         if len(plan.patterns) == REGISTER_BANKS - 1:
-            return 0, None
-        plan.patterns.append(found)
-    return 1 + plan.patterns.index(found), found
+            return 0
+        plan.patterns.append(pattern)
+    return 1 + plan.patterns.index(pattern)
 
 
 def _rope_before(roles: Roles, ref: str) -> RopeAttrs | None:

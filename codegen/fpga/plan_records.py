@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cosyn.accelerator_model.cache_pattern import CachePattern
+from cosyn.accelerator_model.cache_spans import SpanPattern
 from cosyn.accelerator_model.config import AcceleratorConfig
 from cosyn.accelerator_model.tile_stream import DENSE
 from cosyn.codegen.fpga.errors import UnsupportedError
 from cosyn.codegen.fpga.heads import CoreHeads, HeadOrder
 from cosyn.codegen.fpga.layout import Columns, Placement, padded, whole
+from cosyn.codegen.fpga.mask_plan import MaskPlan, MaskPlanner, PenaltyTables
+from cosyn.codegen.fpga.mask_spans import HeadMask, Span
 from cosyn.codegen.fpga.roles import NORMS, Attention, Role, Roles
 from cosyn.codegen.fpga.views import View
 from cosyn.ir.graph import Graph
@@ -94,7 +97,9 @@ class AttentionPlan:
     bank: int
     """Bank of the registers that say what a step reads of the cache; 0: all of it."""
     pattern: CachePattern | None
-    """What these registers follow from; None for bank 0."""
+    """What these registers follow from where a window skips; None for bank 0, and where a block mask skips."""
+    mask: MaskPlan | None = None
+    """What a block mask leaves."""
 
     @property
     def name(self) -> str:
@@ -122,8 +127,19 @@ class Plan:
     attentions: dict[str, AttentionPlan] = field(default_factory=dict)
     in_place: dict[str, int] = field(default_factory=dict)
     """Nodes whose result takes the place of an operand, and which one."""
-    patterns: list[CachePattern] = field(default_factory=list)
+    patterns: list[CachePattern | SpanPattern] = field(default_factory=list)
     """Patterns that skip part of the cache; the first has bank 1."""
+    masks: dict[str, HeadMask] = field(default_factory=dict)
+    """Block masks that hide something, by name of the attention."""
+    masked: dict[MaskPlanner, tuple[int, MaskPlan]] = field(default_factory=dict)
+    """The bank and what is read, for attentions that are alike."""
+    spans: tuple[Span, ...] = ()
+    """Positions that have programs of their own; one span without block masks."""
+    penalties: PenaltyTables = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.spans = self.spans or (Span(0, self.max_seq - 1),)
+        self.penalties = PenaltyTables(self.config)
 
     def part(self, ref: str) -> Part:
         """Where a value or view lies."""

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cosyn.accelerator_model.config import AcceleratorConfig
+from cosyn.codegen.block_mask import KEY, LoadedMask
 from cosyn.codegen.fpga.plan import make_plan
 from cosyn.codegen.fpga.regions import Layout
 from cosyn.ir.frontend import import_model
+from cosyn.ir.interpreter import ConstantEvaluator
 from cosyn.passes.pipeline import Options, passes, run_passes
 from cosyn.passes.recipe import load_recipe
 
@@ -49,14 +51,23 @@ def place_model(
     *,
     window: int = 0,
     sinks: int = 0,
+    mask: LoadedMask | None = None,
 ) -> RandomModel:
     """The model that a `config.json` of content `shape` describes, for up to `max_seq` positions.
 
-    `window` and `sinks` as of `cosyn compile`.
+    `window`, `sinks` and `mask` as of `cosyn compile`.
     """
     with tempfile.TemporaryDirectory(prefix="cosyn-") as folder:
         path = Path(folder) / "config.json"
         path.write_text(json.dumps(dict(shape)), encoding="utf-8")
         model = import_model(path, max_seq=max_seq, random_weights=seed)
-    graph, _ = run_passes(model.graph, passes(Options(load_recipe(recipe), window=window, sinks=sinks), max_seq))
-    return RandomModel(Layout(make_plan(config, graph, max_seq)), model.weights.load)
+    options = Options(
+        load_recipe(recipe), window=window, sinks=sinks, block_mask=mask.mask if mask is not None else None
+    )
+    graph, _ = run_passes(model.graph, passes(options, max_seq))
+
+    def load(key: str) -> Any:
+        return mask.values if mask is not None and key == KEY else model.weights.load(key)
+
+    evaluator = ConstantEvaluator(graph, load)
+    return RandomModel(Layout(make_plan(config, graph, max_seq, evaluator.get)), load)

@@ -32,6 +32,10 @@ class Layout:
         """What the host writes before a step of `tokens` tokens whose first is at `position`."""
         return registers_for(self.plan.config, position, tokens, self.rope_row_stripes, self.plan.patterns)
 
+    def span_at(self, position: int) -> int:
+        """The span that has the programs for `position`."""
+        return next(n for n, span in enumerate(self.plan.spans) if position <= span.last)
+
     def region(self, core: int, name: str) -> Region:
         """A region of a core."""
         return self.maps[core][name]
@@ -56,6 +60,8 @@ class Layout:
             if linear.tiles[core]:
                 stripes = linear.tiles[core] * linear.tile_words * config.ring_reads
                 found.add(f"weights {linear.node.name}", "weights", stripes)
+        if plan.penalties.stripes[core]:
+            found.add("penalties", "mask", plan.penalties.stripes[core])
         self._caches(found, core)
         return found
 

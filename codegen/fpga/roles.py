@@ -123,21 +123,8 @@ class Roles:
             return "linear on float activations; use a recipe with 8-bit activations, such as w8a8"
         if node.op not in known:
             return node.op
-        if node.op == "attend":
-            return _refused_attention(node)
         if node.op == "linear_i8" and not node.operands[2].startswith("@"):
             return "linear by a computed matrix"
         if node.op in NORMS and node.type.rank == 3 and self.head_use(node.ref) is None:
             return f"{node.op} over heads that are not attention's"
         return None
-
-
-def _refused_attention(node: Node) -> str | None:
-    attrs = node.attrs
-    assert isinstance(attrs, AttendAttrs)
-    if attrs.mask_block:
-        return (
-            "attention with a block mask; the accelerator skips what a window hides (--window, with and without"
-            " --sinks), block masks work on cpu"
-        )
-    return None

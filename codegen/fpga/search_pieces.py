@@ -30,8 +30,10 @@ def measured_cycles(layout: Layout, tokens: int, pieces: int) -> int:
     search does not grow with the layers.
     """
     attends = [node.name for node in layout.plan.roles.steps() if node.op == "attend"][:2]
-    program = compile_step(layout, tokens, pieces, attends[-1] if len(attends) > 1 else None).program()
-    registers = register_file(layout.registers(usual_position(layout, tokens), tokens))
+    position = usual_position(layout, tokens)
+    last, span = attends[-1] if len(attends) > 1 else None, layout.span_at(position)
+    program = compile_step(layout, tokens, pieces, last, span).program()
+    registers = register_file(layout.registers(position, tokens))
     run = TimedRun(layout.plan.config, program, registers, None).run()
     if len(attends) < 2:
         return run.cycles
@@ -44,9 +46,14 @@ def measured_cycles(layout: Layout, tokens: int, pieces: int) -> int:
 
 
 def usual_position(layout: Layout, tokens: int) -> int:
-    """Where a token of a prompt lies on average if prompts of all lengths are as frequent: a third of the longest."""
-    longest = layout.plan.max_seq
-    return max(0, min(longest // 3, longest - tokens))
+    """Where a token of a prompt lies on average if prompts of all lengths are as frequent: a third of the longest.
+
+    Or the nearest position whose span is long enough for the step.
+    """
+    usual = layout.plan.max_seq // 3
+    long = [span for span in layout.plan.spans if span.length >= tokens]
+    found = [min(max(usual, span.first), span.last + 1 - tokens) for span in long]
+    return min(found, key=lambda position: abs(position - usual), default=0)
 
 
 def _candidates(layout: Layout) -> Iterator[int]:

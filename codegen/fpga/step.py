@@ -51,13 +51,15 @@ class StoredCodes:
 class Step:
     """Collects drafts; the lowerings of the ops are functions on it."""
 
-    def __init__(self, layout: Layout, tokens: int, blocks_ahead: int, pieces: int = 1) -> None:
+    def __init__(self, layout: Layout, tokens: int, blocks_ahead: int, pieces: int = 1, span: int = 0) -> None:
         self.layout = layout
         self.plan = layout.plan
         self.config = layout.plan.config
         self.tokens = tokens
         self.pieces = pieces
         """Instructions of a linear over several rows, if it has as many tiles."""
+        self.span = span
+        """Which of the plan's spans the step lies in."""
         self.binder = Binder(self.config.lanes, self.config.token_group)
         self.drafts: list[list[Draft]] = [[] for _ in range(self.config.cores)]
         self.buffers: list[Buffer] = []

@@ -66,7 +66,7 @@ def command(
     if program:
         from cosyn.program_listing import program_data, program_lines, read_program
 
-        listed = read_program(Path(model), tokens, core)
+        listed = read_program(Path(model), tokens, core, context)
         console.result(program_data(listed, core), program_lines(listed, core))
         return
     found = _inspect(console, model, recipe, max_seq)

@@ -20,7 +20,7 @@ from cosyn.codegen.fpga.regions import Layout
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
-CONSTANT = ("weights", "parameters", "table")
+CONSTANT = ("weights", "parameters", "table", "mask")
 """Kinds of regions that no step changes."""
 
 _CODE_SPREAD = 73.3
@@ -87,7 +87,8 @@ class RandomStep:
 
     def program(self, memories: list[Bytes]) -> Program:
         """The program, with the checksums of the constants in `memories`."""
-        return compile_step(self.layout, len(self.tokens)).program(checksums(self.layout, dict(enumerate(memories))))
+        step = compile_step(self.layout, len(self.tokens), span=self.layout.span_at(self.position))
+        return step.program(checksums(self.layout, dict(enumerate(memories))))
 
     def reference_logits(self) -> Floats:
         """Of the last token: what the graph means in the accelerator's arithmetic, with no program and no memory."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cosyn.accelerator_model.cache_pattern import CachePattern
 from cosyn.accelerator_model.presets import load_config
 from cosyn.codegen.fpga.random_model import LLAMA2_7B, place_model
 from cosyn.rtl_testbench.full_size.levels import run_levels
@@ -35,6 +36,7 @@ WINDOW = 40
 def test_a_step_with_a_window(config: str, sinks: int, position: int, tokens: int, tmp_path: Path) -> None:
     model = place_model(SMALL, load_config(config), "w8a8", 160, seed=3, window=WINDOW, sinks=sinks)
     (pattern,) = model.layout.plan.patterns
+    assert isinstance(pattern, CachePattern)
     assert pattern.kept == (pattern.unit if sinks else 0)
     step = RandomStep(model.layout, model.load, position, range(5, 5 + tokens), seed=3)
     found = run_levels(step, tmp_path, timeout=300)

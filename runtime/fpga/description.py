@@ -35,10 +35,15 @@ class LogitsSpec:
 
 @dataclass(frozen=True, slots=True)
 class StepProgram:
-    """The program of a step of `tokens` tokens: for each core the byte address of its first instruction."""
+    """The program of a step of `tokens` tokens in some spans of positions.
+
+    `addresses`: for each core the byte address of its first instruction. `file`: its instructions with their nodes.
+    """
 
     tokens: int
     addresses: tuple[int, ...]
+    spans: tuple[int, ...] = (0,)
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,15 @@ class Pattern:
 
 
 @dataclass(frozen=True, slots=True)
+class SpanPattern:
+    """Attention with a block mask, which reads `kept` positions and skips `skipped`, by span."""
+
+    firsts: tuple[int, ...]
+    kept: tuple[int, ...]
+    skipped: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Geometry:
     """What the values of the runtime registers follow from; the first pattern's are in bank 1."""
 
@@ -64,7 +78,9 @@ class Geometry:
     lanes: int
     stripe_bytes: int
     rope_row_stripes: int
-    patterns: tuple[Pattern, ...] = ()
+    patterns: tuple[Pattern | SpanPattern, ...] = ()
+    spans: tuple[int, ...] = (0,)
+    """First positions of the spans that have programs of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +118,23 @@ def read_description(folder: Path) -> Description:
             geometry.integer("stripe_bytes", 1),
             geometry.integer("rope_row_stripes"),
             tuple(_pattern(p) for p in geometry.children("patterns")),
+            geometry.integers("spans"),
         ),
         tuple(_input(i) for i in f.children("inputs")),
         tuple(
             LogitsSpec(i.integer("core"), i.integer("address"), i.integer("first"), i.integer("count", 1))
             for i in f.children("logits")
         ),
-        tuple(StepProgram(i.integer("tokens", 1), i.integers("addresses")) for i in f.children("programs")),
+        tuple(
+            StepProgram(i.integer("tokens", 1), i.integers("addresses"), i.integers("spans"), i.text("file"))
+            for i in f.children("programs")
+        ),
     )
 
 
-def _pattern(f: Fields) -> Pattern:
+def _pattern(f: Fields) -> Pattern | SpanPattern:
+    if f.has("firsts"):
+        return SpanPattern(f.integers("firsts"), f.integers("kept"), f.integers("skipped"))
     return Pattern(
         f.integer("window", 1),
         f.integer("kept"),

@@ -65,19 +65,28 @@ class FpgaExecutor:
     def step(
         self, state: State, token_ids: IntArray, positions: IntArray, slots: IntArray, out_rows: IntArray
     ) -> FloatArray:
-        """See `Executor.step`: as the largest programs that end where logits are wanted."""
+        """See `Executor.step`: as the largest programs that end where logits are wanted, or where a span does."""
         result = np.zeros((len(out_rows), self.vocab_size), np.float32)
         ends = sorted({*out_rows.tolist(), len(token_ids) - 1})
         first = 0
         for end in ends:
             while first <= end:
-                program = next(p for p in self._programs if p.tokens <= end + 1 - first)
-                self._run(program, token_ids[first : first + program.tokens], int(positions[first]))
+                position = int(positions[first])
+                program = self._program(position, end + 1 - first)
+                self._run(program, token_ids[first : first + program.tokens], position)
                 first += program.tokens
             wanted = [row for row, number in enumerate(out_rows.tolist()) if number == end]
             if wanted:
                 result[wanted] = self._logits()
         return result
+
+    def _program(self, position: int, tokens: int) -> StepProgram:
+        """The largest for at most `tokens` tokens from `position` on that stay in its span."""
+        firsts = self.description.geometry.spans
+        span = registers.span_at(firsts, position)
+        if span + 1 < len(firsts):
+            tokens = min(tokens, firsts[span + 1] - position)
+        return next(p for p in self._programs if p.tokens <= tokens and span in p.spans)
 
     def _run(self, program: StepProgram, token_ids: IntArray, position: int) -> None:
         link = self.transport

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Mapping
 
-from cosyn.runtime.fpga.description import Geometry, Pattern
+from cosyn.runtime.fpga.description import Geometry, Pattern, SpanPattern
 
 IDENTITY = int.from_bytes(b"COSY", "big")
 ID, HASH_LOW, HASH_HIGH, CONTROL, STATUS, ERROR, ERROR_DETAIL = 0x000, 0x004, 0x008, 0x010, 0x014, 0x018, 0x01C
@@ -58,27 +59,49 @@ def step_registers(geometry: Geometry, position: int, tokens: int) -> Mapping[in
     )
     found = {_RUNTIME + 4 * number: value for number, value in enumerate(values, start=1)}
     for bank, pattern in enumerate(g.patterns, start=1):
-        banked = _pattern_values(g, pattern, position, tokens)
+        if isinstance(pattern, SpanPattern):
+            banked = _span_values(g, pattern, position, tokens)
+        else:
+            banked = _pattern_values(g, pattern, position, tokens)
         found |= {_RUNTIME + _BANK * bank + 4 * number: value for number, value in enumerate(banked, start=1)}
     return found
 
 
 def _pattern_values(g: Geometry, pattern: Pattern, position: int, tokens: int) -> tuple[int, ...]:
-    """The registers of a pattern's bank, from the first on."""
+    """The registers of a window's bank, from the first on."""
     skipped = max(0, (position - pattern.window + 1) // pattern.unit * pattern.unit - pattern.kept)
     end = max(position + tokens, pattern.kept + 1) - skipped
+    return (
+        *_columns(g, position + 1 - skipped, end, pattern.kept),
+        skipped // g.tile_columns * pattern.key_tile_stripes,
+        skipped // g.chain_length * pattern.value_step_stripes,
+        skipped // (g.stripe_bytes // 4),
+    )
+
+
+def _span_values(g: Geometry, pattern: SpanPattern, position: int, tokens: int) -> tuple[int, ...]:
+    """The registers of a block mask's bank, from the first on; the program itself says where it reads."""
+    span = span_at(pattern.firsts, position)
+    skipped = pattern.skipped[span]
+    return _columns(g, position + 1 - skipped, position + tokens - skipped, pattern.kept[span])
+
+
+def _columns(g: Geometry, valid: int, end: int, kept: int) -> tuple[int, ...]:
+    """The first seven registers of a bank for `end` columns."""
     words = g.stripe_bytes // 4
     key_tiles, value_steps = -(-end // g.tile_columns), -(-end // g.chain_length)
     columns = max(key_tiles * g.tile_columns, value_steps * g.chain_length)
     return (
-        position + 1 - skipped,
+        valid,
         key_tiles,
         value_steps,
         -(-columns // g.lanes) * g.lanes,
-        key_tiles - pattern.kept // g.tile_columns,
-        value_steps - pattern.kept // g.chain_length,
-        -(-end // words) - pattern.kept // words,
-        skipped // g.tile_columns * pattern.key_tile_stripes,
-        skipped // g.chain_length * pattern.value_step_stripes,
-        skipped // words,
+        key_tiles - kept // g.tile_columns,
+        value_steps - kept // g.chain_length,
+        -(-end // words) - kept // words,
     )
+
+
+def span_at(firsts: tuple[int, ...], position: int) -> int:
+    """Number of the span that `position` lies in."""
+    return bisect(firsts, position) - 1

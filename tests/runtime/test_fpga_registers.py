@@ -6,11 +6,12 @@ from dataclasses import asdict
 
 import pytest
 
-from cosyn.accelerator_model.cache_pattern import CachePattern
+from cosyn.accelerator_model import cache_spans
+from cosyn.accelerator_model.cache_pattern import CachePattern, skip_unit
 from cosyn.accelerator_model.control import runtime_register_address
 from cosyn.accelerator_model.presets import load_config, preset_names
 from cosyn.accelerator_model.program import registers_for
-from cosyn.runtime.fpga.description import Geometry, Pattern
+from cosyn.runtime.fpga.description import Geometry, Pattern, SpanPattern
 from cosyn.runtime.fpga.registers import step_registers
 
 ROPE_ROW_STRIPES = 3
@@ -21,20 +22,24 @@ POSITIONS = (*range(70), *range(123, 136), *range(250, 262), 383, 384, 511, 512,
 def test_driver_and_model_agree(preset: str) -> None:
     config = load_config(preset)
     patterns = [
-        CachePattern.of(config, window, sinks, key_steps)
-        for window, sinks, key_steps in ((1, 0, 1), (100, 5, 4), (1024, 300, 8))
+        CachePattern.of(config, window, sinks, key_steps) for window, sinks, key_steps in ((1, 0, 1), (1024, 300, 8))
     ]
+    unit = skip_unit(config)
+    spans = (0, 3, unit, 5 * unit, 5 * unit + 7)
+    masked = spans, (0, 0, 0, unit, 3 * unit), (0, 0, 0, 2 * unit, 2 * unit)
     geometry = Geometry(
         config.tile_columns,
         config.chain_length,
         config.lanes,
         config.stripe_bytes,
         ROPE_ROW_STRIPES,
-        tuple(Pattern(**asdict(pattern)) for pattern in patterns),
+        (*(Pattern(**asdict(pattern)) for pattern in patterns), SpanPattern(*masked)),
+        spans,
     )
+    modelled = [*patterns, cache_spans.SpanPattern(*masked)]
     for position in POSITIONS:
         for tokens in (1, 2, 4, 8, 16):
-            expected = registers_for(config, position, tokens, ROPE_ROW_STRIPES, patterns)
+            expected = registers_for(config, position, tokens, ROPE_ROW_STRIPES, modelled)
             addresses = {runtime_register_address(number): value for number, value in expected.items()}
             assert step_registers(geometry, position, tokens) == addresses, (position, tokens)
 

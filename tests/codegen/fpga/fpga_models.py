@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,17 @@ from cosyn.codegen.fpga.regions import Layout
 from cosyn.ir.frontend import import_model
 from cosyn.ir.graph import Graph
 from cosyn.ir.interpreter import ConstantEvaluator
+from cosyn.ir.parser import parse
+from cosyn.ir.printer import print_graph
 from cosyn.passes.pipeline import Options, passes, run_passes
 from cosyn.passes.recipe import load_recipe
 from cosyn.passes.rtn import quantize_rtn
+from cosyn.passes.sparse_attention import BlockMask
 
 Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.uint8]
+
+MASK_KEY = "mask"
 
 
 def lowered(folder: Path, recipe: str, max_seq: int, **options: Any) -> tuple[Graph, Any]:
@@ -47,16 +53,32 @@ class Compared:
         recipe: str = "w8a8",
         max_seq: int = 64,
         pieces: int = 1,
+        mask: Mask | None = None,
+        block: int = 0,
+        more: Mapping[str, Mask] | None = None,
+        edit: Callable[[str], str] | None = None,
         **options: Any,
     ) -> None:
+        """`mask` u8 [heads, rows, rows] of `block` positions: a block mask. `edit` changes the graph's text, in which
+        it may use weights `more`.
+        """
         self.config, self.pieces = config, pieces
+        if mask is not None:
+            options["block_mask"] = BlockMask(MASK_KEY, len(mask), mask.shape[1], block)
         self.graph, model = lowered(folder, recipe, max_seq, **options)
-        self.layout = Layout(make_plan(config, self.graph, max_seq))
-        self._evaluator = ConstantEvaluator(self.graph, model.weights.load)
-        weights = QuantizedWeights(self.graph, model.weights.load, quantize_rtn)
+        if edit is not None:
+            self.graph = parse(edit(print_graph(self.graph)))
+        added = {**(more or {}), MASK_KEY: mask}
+
+        def load(key: str) -> Any:
+            return added[key] if key in added else model.weights.load(key)
+
+        self._evaluator = ConstantEvaluator(self.graph, load)
+        self.layout = Layout(make_plan(config, self.graph, max_seq, self._evaluator.get))
+        weights = QuantizedWeights(self.graph, load, quantize_rtn)
         self.reference = ReferenceModel(self.graph, weights, config.lanes)
-        self._compiled: dict[int, CompiledStep] = {}
-        self._programs: dict[int, Program] = {}
+        self._compiled: dict[tuple[int, int], CompiledStep] = {}
+        self._programs: dict[tuple[int, int], Program] = {}
         self.position = 0
 
     @cached_property
@@ -67,21 +89,27 @@ class Compared:
     def machine(self) -> Machine:
         return Machine(self.config, self.images)
 
-    def compiled(self, tokens: int) -> CompiledStep:
-        if tokens not in self._compiled:
-            self._compiled[tokens] = compile_step(self.layout, tokens, self.pieces)
-        return self._compiled[tokens]
+    def compiled(self, tokens: int, position: int = 0) -> CompiledStep:
+        key = tokens, self.layout.span_at(position)
+        if key not in self._compiled:
+            self._compiled[key] = compile_step(self.layout, tokens, self.pieces, span=key[1])
+        return self._compiled[key]
 
-    def program(self, tokens: int) -> Program:
-        if tokens not in self._programs:
-            self._programs[tokens] = self.compiled(tokens).program(checksums(self.layout, self.images))
-        return self._programs[tokens]
+    def program(self, tokens: int, position: int = 0) -> Program:
+        key = tokens, self.layout.span_at(position)
+        if key not in self._programs:
+            self._programs[key] = self.compiled(tokens, position).program(checksums(self.layout, self.images))
+        return self._programs[key]
+
+    def room(self) -> int:
+        """Tokens of the longest step that fits the span of the next position."""
+        return self.layout.plan.spans[self.layout.span_at(self.position)].last + 1 - self.position
 
     def step(self, tokens: Sequence[int]) -> tuple[Floats, Floats]:
         """Logits of the last token: by the program, and by the reference."""
         self._write_inputs(tokens)
         registers = self.layout.registers(self.position, len(tokens))
-        self.machine.run(self.program(len(tokens)), registers, timing=False)
+        self.machine.run(self.program(len(tokens), self.position), registers, timing=False)
         self.position += len(tokens)
         return self._logits(), self.reference.step(tokens, rows=[len(tokens) - 1])[0]
 

@@ -11,7 +11,7 @@ import pytest
 
 from cosyn.accelerator_model.isa import MatrixInstruction
 from cosyn.accelerator_model.presets import load_config
-from cosyn.accelerator_model.program import Program
+from cosyn.accelerator_model.program import Program, program_bytes
 from cosyn.accelerator_model.simulator.machine import register_file
 from cosyn.accelerator_model.simulator.timed import TimedRun
 from cosyn.codegen.fpga.compile_step import compile_step
@@ -140,10 +140,11 @@ def test_a_step_of_one_token_has_whole_linears() -> None:
     assert best_pieces(layout, 1) == 1
     whole = compile_step(layout, 1).program().to_bytes()
     assert compile_step(layout, 1, 4).program().to_bytes() == whole
-    steps = compile_steps(layout, 2).steps
-    assert {tokens: step.pieces for tokens, step in steps.items()} == {1: 1, 2: 4}
-    assert steps[1].program().to_bytes() == whole
-    assert steps[2].program().to_bytes() == compile_step(layout, 2, 4).program().to_bytes()
+    stored = [program.step for program in compile_steps(layout, 2).programs]
+    assert [(step.tokens, step.pieces) for step in stored] == [(1, 1), (2, 4)]
+    assert program_bytes(1, stored[0].streams(), stored[0].nodes) == whole
+    expected = compile_step(layout, 2, 4).program().to_bytes()
+    assert program_bytes(2, stored[1].streams(), stored[1].nodes) == expected
 
 
 def test_a_program_may_end_after_any_attention() -> None:
