@@ -125,6 +125,7 @@ def compile_model(request: CompileRequest, progress: Progress) -> CompileResult:
     if request.target.kind == "fpga":
         return _compile_for_accelerator(request, progress)
     backend = backend_for(request.target)
+    backend.check_tools()
     check_scratch_room()
     lowered = lower_model(request, progress)
     if request.stop_after is not None:

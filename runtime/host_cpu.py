@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+import sys
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -11,6 +13,10 @@ from pathlib import Path
 from cosyn.runtime.errors import HostError
 
 _CPUINFO = Path("/proc/cpuinfo")
+_AT_HWCAP, _AT_HWCAP2 = 16, 26
+# Bits of the kernel's hwcaps of aarch64 (uapi/asm/hwcap.h), under their names in /proc/cpuinfo.
+_ARM_HWCAP = {"fp": 0, "asimd": 1, "fphp": 9, "asimdhp": 10, "asimddp": 20, "sve": 22}
+_ARM_HWCAP2 = {"sve2": 1, "i8mm": 13, "bf16": 14}
 
 
 @cache
@@ -32,10 +38,21 @@ def parse_cpuinfo(text: str) -> tuple[dict[str, str], ...]:
 
 def features() -> frozenset[str]:
     """Feature flags under the kernel's names: `flags` on x86, `Features` (hwcaps) on aarch64."""
+    if platform.machine() == "aarch64" and sys.platform == "linux":
+        # Asked of the kernel itself: /proc/cpuinfo may be absent, or an emulator's host's.
+        auxiliary_value = ctypes.CDLL(None).getauxval
+        auxiliary_value.argtypes, auxiliary_value.restype = [ctypes.c_ulong], ctypes.c_ulong
+        return arm_features(auxiliary_value(_AT_HWCAP), auxiliary_value(_AT_HWCAP2))
     flags: set[str] = set()
     for record in cpuinfo()[:1]:
         flags |= set((record.get("flags") or record.get("Features") or "").split())
     return frozenset(flags)
+
+
+def arm_features(hwcap: int, hwcap2: int) -> frozenset[str]:
+    """Feature names for the two words of capabilities that Linux gives a process on aarch64."""
+    words = ((hwcap, _ARM_HWCAP), (hwcap2, _ARM_HWCAP2))
+    return frozenset(name for word, bits in words for name, bit in bits.items() if word >> bit & 1)
 
 
 def model_name() -> str:

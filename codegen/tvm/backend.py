@@ -19,6 +19,10 @@ class Backend(Protocol):
     forms: KernelForms
     """Which form of each kernel its schedules expect."""
 
+    def check_tools(self) -> None:
+        """BackendError, with what to install, where `build` would miss a tool: asked before the model is read."""
+        ...
+
     def schedule(self, lowered: LoweredGroup, seq: int | None) -> tirx.PrimFunc:
         """The group's function scheduled for the target; `seq` is the number of tokens where it is fixed."""
         ...

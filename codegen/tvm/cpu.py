@@ -11,6 +11,7 @@ from tvm.target import Target as TvmTarget
 
 from cosyn.codegen.program import Program
 from cosyn.codegen.tvm.cpu_target import cpu_target, host_features, required_features, vector_lanes
+from cosyn.codegen.tvm.cross_link import cross_linker
 from cosyn.codegen.tvm.kernels.attend import schedule_attend_cpu
 from cosyn.codegen.tvm.kernels.attend_cpu import attend_cpu_prim_func
 from cosyn.codegen.tvm.kernels.expert_linear import schedule_expert_linear
@@ -46,6 +47,12 @@ class CpuBackend:
         features = host_features() if target.arch == HOST else target.features
         self.tvm_target = cpu_target(features, threads=os.cpu_count() or 1)
         self.forms = CpuForms(self.tvm_target)
+        self._link = cross_linker(str(self.tvm_target.attrs["mtriple"]))
+
+    def check_tools(self) -> None:
+        """A linker, where the target is not of this machine's kind."""
+        if self._link is not None:
+            self._link.command()
 
     def schedule(self, lowered: LoweredGroup, seq: int | None) -> tirx.PrimFunc:
         """The schedule that the group's anchor asks for."""
@@ -70,7 +77,7 @@ class CpuBackend:
     def build(self, program: Program, module: tvm.IRModule, folder: Path) -> dict[str, object]:
         """Compile `module` into `folder/model.so`."""
         library = tvm.compile(module, self.tvm_target, relax_pipeline=LOWERING)
-        library.export_library(str(folder / LIBRARY))
+        library.export_library(str(folder / LIBRARY), fcompile=self._link)
         return {
             "device": "cpu",
             "triple": str(self.tvm_target.attrs["mtriple"]),

@@ -96,6 +96,11 @@ def has_bf16(target: Target) -> bool:
     return vector_lanes(target) == 16 and "+avx512bf16" in _attributes(target)
 
 
+def has_neon_dot(target: Target) -> bool:
+    """Whether four s8·s8 products per 32-bit lane are one 128-bit instruction of NEON."""
+    return is_aarch64(target) and "+dotprod" in _attributes(target)
+
+
 def _attributes(target: Target) -> set[str]:
     return {str(a) for a in target.attrs.get("mattr", ())}
 

@@ -35,11 +35,13 @@ class CudaBackend:
     """NVIDIA GPUs, by compute capability (`arch: sm_90a`). Needs nvcc, and neither a GPU nor its driver."""
 
     def __init__(self, target: Target) -> None:
-        """BackendError where nvcc is missing: before the model is read, not after."""
-        find_nvcc()
         self.arch = target.arch
         self.forms = NeutralForms()
         self._target = TvmTarget({"kind": "cuda", "arch": target.arch, "host": _HOST})
+
+    def check_tools(self) -> None:
+        """nvcc."""
+        find_nvcc()
 
     def schedule(self, lowered: LoweredGroup, seq: int | None) -> tirx.PrimFunc:
         """The simple GPU schedule."""

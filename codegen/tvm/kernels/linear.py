@@ -2,7 +2,9 @@
 
 Two forms with one meaning. The neutral form is a single reduction with the dequantization written into it,
 which any target can schedule. The CPU form has the same result in the shape that `linear_schedule_cpu`
-wants: rows padded to tiles, and for quantized weights and one row, partial sums per scale group, on codes.
+wants: rows padded to tiles, and for quantized weights and one row, partial sums per scale group, on codes. Two
+variants of it serve instructions: `cpu_bf16` splits x for products of bf16, `cpu_signed` multiplies int8 x with 8-bit
+codes less 128.
 Stages are named `linear…`; the last one, `linear`, is the result that epilogues read.
 """
 
@@ -21,13 +23,16 @@ from cosyn.codegen.tvm.kernels.packed_weight import (
     above_one,
     code_in_word,
     f32,
+    i32,
     i64,
 )
 
 Expr = Any  # TVM's expressions overload the operators; its stubs do not say so
-Form = Literal["neutral", "cpu", "cpu_bf16"]
+Form = Literal["neutral", "cpu", "cpu_bf16", "cpu_signed"]
 
 _ROW_TILE = 8
+_SIGN = 128
+"""What an 8-bit code loses when its highest bit is flipped and it is read as signed."""
 
 
 def row_tile(seq: int | None) -> int:
@@ -73,7 +78,8 @@ def linear_i8_compute(
     """
     weight = PackedWeight(layout, pieces)
     _check(codes, layout, "int8")
-    total = _grouped(codes, weight, row_tile(_rows(codes)) if form != "neutral" else 1)
+    signed = form == "cpu_signed" and layout.whole_words and weight.bits == 8
+    total = _grouped(codes, weight, row_tile(_rows(codes)) if form != "neutral" else 1, signed)
     return _result(codes, total, layout, bias, scales)
 
 
@@ -146,21 +152,27 @@ def _tiled(x: te.Tensor, weight: PackedWeight) -> te.Tensor:
     )
 
 
-def _grouped(x: te.Tensor, weight: PackedWeight, tile: int) -> te.Tensor:
-    """Σ_g scale · (Σ_j x · code - zero · Σ_j x): multiplies codes as they are."""
+def _grouped(x: te.Tensor, weight: PackedWeight, tile: int, signed: bool = False) -> te.Tensor:
+    """Σ_g scale · (Σ_j x · code - zero · Σ_j x): multiplies codes as they are, or 8-bit codes less 128 (`signed`)."""
     layout = weight.layout
     padded, row = _tiled_rows(x, tile)
     size, groups = layout.chunk, layout.k // layout.chunk
     per_group = layout.group // layout.chunk
     integer = x.dtype == "int8"
     dtype = "int32" if integer else "float32"
-    sums = _group_sums(x, size, dtype)
-    part = _partial_sums(x, weight, padded, row)
+    part = _partial_sums(x, weight, padded, row, _SIGN if signed else 0)
     g = _axis(groups, "g")
+    centred = signed and layout.format is not None and layout.format.symmetric
+    sums = None if centred else _group_sums(x, size, dtype)
 
     def scaled(s: Expr, n: Expr) -> Expr:
         at = tirx.floordiv(g, per_group)
-        sum_x, zero, scale = sums(row(s), g), weight.zero((), n, at, dtype), weight.scale((), n, at)
+        scale = weight.scale((), n, at)
+        if sums is None:
+            return scale * part(s, g, n).astype("float32")
+        sum_x, zero = sums(row(s), g), weight.zero((), n, at, dtype)
+        if signed:
+            zero = zero - i32(_SIGN)
         if integer:
             exact = part(s, g, n) - zero * sum_x
             return scale * exact.astype("float32")
@@ -211,8 +223,8 @@ def _group_sums(x: te.Tensor, size: int, dtype: str) -> te.Tensor:
     )
 
 
-def _partial_sums(x: te.Tensor, weight: PackedWeight, padded: Expr, row: Any) -> te.Tensor:
-    """`[rows, chunks, n]`: Σ x · code (int8 x), or Σ x · (1 + code / 2^bits)."""
+def _partial_sums(x: te.Tensor, weight: PackedWeight, padded: Expr, row: Any, less: int) -> te.Tensor:
+    """`[rows, chunks, n]`: Σ x · (code - `less`) (int8 x), or Σ x · (1 + code / 2^bits)."""
     layout, size, bits = weight.layout, weight.layout.chunk, weight.bits
     shape = (padded, i64(layout.k // size), i64(layout.padded_n))
     integer = x.dtype == "int8"
@@ -234,6 +246,8 @@ def _partial_sums(x: te.Tensor, weight: PackedWeight, padded: Expr, row: Any) ->
         stored = weight.word((), n, g * words + word)
         if integer:
             code = code_in_word(stored, quarter, byte, bits)
+            if less:
+                code = code - i32(less)
         else:
             code = above_one(code_in_word(stored, quarter, byte, bits, MANTISSA_BITS - bits))
         element = byte if quarter is None else quarter * 4 + byte

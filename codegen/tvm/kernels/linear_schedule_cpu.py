@@ -12,8 +12,9 @@ from typing import Any
 from tvm import s_tir
 from tvm.target import Target
 
-from cosyn.codegen.tvm.cpu_target import has_bf16, has_vnni, vector_lanes
+from cosyn.codegen.tvm.cpu_target import has_bf16, has_neon_dot, has_vnni, vector_lanes
 from cosyn.codegen.tvm.kernels.dot_bf16 import LLVM_FUNCTIONS, bf16_dot
+from cosyn.codegen.tvm.kernels.dot_neon import neon_dot
 from cosyn.codegen.tvm.kernels.dot_vnni import vnni_dot
 from cosyn.codegen.tvm.kernels.linear import Form, row_tile
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
@@ -21,7 +22,6 @@ from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
 Block = Any
 Loop = Any
 
-_DOT_LANES = 16
 _SERIAL_BYTES = 1 << 16
 """Weights of one token up to this size take less time (about 3 µs) than waking a thread saves."""
 _TILE_VECTORS = {16: 2, 8: 1, 4: 2}
@@ -30,6 +30,8 @@ _TILE_VECTORS = {16: 2, 8: 1, 4: 2}
 
 def linear_form(target: Target) -> Form:
     """The form of `linear_compute` and `linear_i8_compute` that this file schedules best for `target`."""
+    if has_neon_dot(target):
+        return "cpu_signed"
     return "cpu_bf16" if has_bf16(target) else "cpu"
 
 
@@ -58,7 +60,7 @@ def schedule_linear(schedule: s_tir.Schedule, layout: PackedLayout, seq: int | N
     if "linear_weight" in stages:
         _schedule_weight(schedule, stages["linear_weight"], words[-1], lanes)
     decompose = [(acc, words[0])]
-    intrinsic = _intrinsic(stages, layout, target) if lanes == _DOT_LANES else ""
+    intrinsic = _intrinsic(stages, layout, target)
     if "linear_part" in stages:
         part, dot, word = _schedule_part(schedule, stages["linear_part"], reduction, layout, lanes, bool(intrinsic))
         decompose.append((part, word))
@@ -157,8 +159,11 @@ def _intrinsic(stages: dict[str, Block], layout: PackedLayout, target: Target) -
     """Name of the dot-product intrinsic that the partial sums are made of; empty for plain code."""
     if "linear_split" in stages:
         return bf16_dot(layout.planes[0].bits)
-    vnni = layout.activation == "int8" and layout.whole_words and has_vnni(target)
-    return vnni_dot(layout.planes[0].bits) if vnni else ""
+    if layout.activation != "int8" or not layout.whole_words:
+        return ""
+    if has_neon_dot(target):
+        return neon_dot(layout.planes[0].bits)
+    return vnni_dot(layout.planes[0].bits) if has_vnni(target) else ""
 
 
 def _schedule_split(schedule: s_tir.Schedule, split: Block) -> None:
