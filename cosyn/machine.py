@@ -122,7 +122,11 @@ def _cpu() -> Check:
 _TOOLS = (
     ("g++", "--version", "the C++ example and the host program of OpenCL artifacts", "apt install g++"),
     ("nvcc", "--version", "--target cuda:…", "install the CUDA toolkit; a GPU is not needed to compile"),
-)
+    (
+        "aarch64-linux-gnu-gcc", "--version", "--target cpu:aarch64, where clang and lld are missing too",
+        "apt install gcc-aarch64-linux-gnu",
+    ),
+)  # fmt: skip
 
 
 def _tool(name: str, flag: str, disables: str, hint: str) -> Check:

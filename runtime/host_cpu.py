@@ -13,6 +13,8 @@ from pathlib import Path
 from cosyn.runtime.errors import HostError
 
 _CPUINFO = Path("/proc/cpuinfo")
+_MACHINES = {"arm64": "aarch64", "AMD64": "x86_64"}
+"""What other systems call the instruction sets that Linux and LLVM name alike."""
 _AT_HWCAP, _AT_HWCAP2 = 16, 26
 # Bits of the kernel's hwcaps of aarch64 (uapi/asm/hwcap.h), under their names in /proc/cpuinfo.
 _ARM_HWCAP = {"fp": 0, "asimd": 1, "fphp": 9, "asimdhp": 10, "asimddp": 20, "sve": 22}
@@ -78,6 +80,17 @@ def physical_cores() -> int:
         and (allowed is None or int(record.get("processor", -1)) in allowed)
     }
     return len(cores) or usable_cores()
+
+
+def check_machine(triple: str) -> None:
+    """Refuse an artifact whose library is code for another instruction set, as LLVM's triple names it."""
+    own = _MACHINES.get(platform.machine(), platform.machine())
+    arch = triple.partition("-")[0]
+    if triple and arch != own:
+        raise HostError(
+            f"the artifact is code for {arch}, and this machine is {own}",
+            f"copy it to a machine with {arch}, or compile it for this one: cosyn compile MODEL --target cpu",
+        )
 
 
 def check_features(required: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cosyn.runtime.errors import HostError
-from cosyn.runtime.host_cpu import check_features
+from cosyn.runtime.host_cpu import check_features, check_machine
 from cosyn.runtime.integrity import check_files
 from cosyn.runtime.manifest import Manifest, read_manifest
 from cosyn.runtime.opencl_executor import OpenClExecutor
@@ -26,9 +26,10 @@ class Artifact:
 
 
 def open_artifact(folder: Path | str) -> Artifact:
-    """Check format version, every file's hash and the CPU features. ArtifactError, HostError."""
+    """Check format version, every file's hash, the instruction set and the CPU features. ArtifactError, HostError."""
     path = Path(folder)
     manifest = read_manifest(path)
+    check_machine(manifest.target.triple)
     check_features(manifest.target.features)
     check_files(path, manifest.files)
     return Artifact(path, manifest)

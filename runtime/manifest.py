@@ -43,13 +43,15 @@ class ModelInfo:
 class TargetInfo:
     """What the artifact runs on.
 
-    `features` are CPU flags that the host must have, as /proc/cpuinfo names them.
+    `features` are CPU flags that the host must have, as /proc/cpuinfo names them; `triple` is LLVM's name of the
+    machine that the library is code for, empty where there is none.
     """
 
     name: str
     kind: str
     device: str
     features: tuple[str, ...]
+    triple: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,11 @@ def _model(f: Fields) -> ModelInfo:
 
 def _target(f: Fields) -> TargetInfo:
     return TargetInfo(
-        f.text("name"), f.text("kind"), f.text("device"), f.texts("features") if f.has("features") else ()
+        f.text("name"),
+        f.text("kind"),
+        f.text("device"),
+        f.texts("features") if f.has("features") else (),
+        f.text("triple") if f.has("triple") else "",
     )
 
 

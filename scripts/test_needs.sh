@@ -10,4 +10,5 @@ compgen -G '/etc/OpenCL/vendors/*.icd' >/dev/null ||
   install_system_packages "OpenCL driver for CPUs, for --target opencl:generic" pocl-opencl-icd ocl-icd-libopencl1 || true
 command -v nvcc >/dev/null ||
   echo "missing: nvcc, for --target cuda:…; it comes with the CUDA toolkit, and needs no GPU" >&2
+scripts/aarch64_needs.sh
 scripts/rtl_needs.sh

@@ -40,9 +40,15 @@ def test_cores_that_the_process_may_not_use_do_not_count(monkeypatch: pytest.Mon
 
 def test_arm(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, ARM, {0, 1})
+    monkeypatch.setattr(host_cpu.platform, "machine", lambda: "arm64")
     assert "i8mm" in host_cpu.features()
     assert host_cpu.physical_cores() == 2
     host_cpu.check_features(["asimddp", "i8mm"])
+
+
+def test_arm_features_are_bits_of_two_words() -> None:
+    assert host_cpu.arm_features(1 << 1 | 1 << 20, 1 << 13) == {"asimd", "asimddp", "i8mm"}
+    assert host_cpu.arm_features(0, 0) == frozenset()
 
 
 def test_missing_features_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,6 +64,20 @@ def test_a_system_that_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     host_cpu.check_features([])
     with pytest.raises(HostError, match="needs avx2, and this system does not say what its CPU has"):
         host_cpu.check_features(["avx2"])
+
+
+@pytest.mark.parametrize(("machine", "triple"), [("x86_64", "aarch64-linux-gnu"), ("aarch64", "x86_64-linux-gnu")])
+def test_an_artifact_for_another_instruction_set_is_refused(
+    artifact: Path, monkeypatch: pytest.MonkeyPatch, machine: str, triple: str
+) -> None:
+    monkeypatch.setattr(host_cpu.platform, "machine", lambda: machine)
+    values = handmade.manifest()
+    values["target"] = {"name": "cpu", "kind": "cpu", "device": "cpu", "features": ["asimd"], "triple": triple}
+    handmade.write_manifest(artifact, values)
+    arch = triple.partition("-")[0]
+    with pytest.raises(HostError, match=f"is code for {arch}, and this machine is {machine}") as caught:
+        open_artifact(artifact)
+    assert "cosyn compile MODEL --target cpu" in caught.value.hint
 
 
 def test_an_artifact_for_another_cpu_is_refused(artifact: Path) -> None:

@@ -28,8 +28,9 @@ def write(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_the_four_targets_ship() -> None:
-    assert [t.name for t in shipped_targets()] == ["cpu", "cuda_a100", "cuda_h200", "opencl_generic"]
+def test_the_targets_that_ship() -> None:
+    names = ["cpu", "cpu_aarch64", "cpu_aarch64_i8mm", "cuda_a100", "cuda_h200", "opencl_generic"]
+    assert [t.name for t in shipped_targets()] == names
 
 
 def test_names_and_aliases_are_unique() -> None:
@@ -65,7 +66,9 @@ def test_an_own_file_is_a_path(tmp_path: Path) -> None:
 def test_unknown_target_lists_choices_and_the_closest() -> None:
     with pytest.raises(TargetError) as caught:
         load_target("cuda:h20")
-    assert str(caught.value) == ("unknown target 'cuda:h20'; targets: cpu, cuda_a100, cuda_h200, opencl_generic")
+    assert str(caught.value) == (
+        "unknown target 'cuda:h20'; targets: cpu, cpu_aarch64, cpu_aarch64_i8mm, cuda_a100, cuda_h200, opencl_generic"
+    )
     assert caught.value.hint.startswith("did you mean 'cuda:h200'?")
     assert caught.value.exit_code == 2
 
