@@ -10,9 +10,10 @@ SOURCES := cosyn $(ROOMS) tests examples
 export VENV PYTHON
 # Two tests run at once, and each brings its own threads: without these they fight for the cores.
 TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+BASE ?= main
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
-.PHONY: help demo fpga bench test test-full lint types format dev clean
+.PHONY: help demo fpga bench test test-full replay lint types format dev clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -66,6 +67,9 @@ types: dev ## strict types
 	@for part in cosyn/*; do ln -s "../../../$$part" build/types/cosyn/; done
 	@for room in $(ROOMS); do ln -s "../../../$$room" build/types/cosyn/$$room; done
 	$(VENV)/bin/mypy -p cosyn
+
+replay: dev ## whether the code generated for a list of examples is as it was at BASE=main
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m scripts.replay --base $(BASE) $(REPLAY_ARGS)
 
 clean: ## remove everything that was made here
 	rm -rf $(VENV) build out demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

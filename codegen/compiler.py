@@ -101,6 +101,11 @@ def lower_model(request: CompileRequest, progress: Progress) -> LoweredModel:
     progress.step(1, _STEPS, "import the model")
     imported = import_model(request.model, random_weights=request.random_weights, max_seq=request.max_seq)
     progress.step(2, _STEPS, "run the passes")
+    return lower_imported(imported, request)
+
+
+def lower_imported(imported: ImportedModel, request: CompileRequest) -> LoweredModel:
+    """Run the passes over a model that is imported already, as `request` asks."""
     max_seq = imported.max_seq
     chunk = min(request.prefill_chunk, max_seq)
     mask = read_block_mask(request.block_mask) if request.block_mask else None
