@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cosyn.codegen.program import Argument, Program
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
-from cosyn.codegen.tvm.kernels.packing import pack
+from cosyn.codegen.tvm.kernels.packing import as_stored, pack
 from cosyn.ir.dtype import DType
 from cosyn.ir.graph import Graph
 from cosyn.ir.interpreter import ConstantEvaluator
@@ -73,7 +73,7 @@ class WeightPacker:
         declared = self.program.graph.types[ref].format
         if declared is None:
             return pack(layout, values)
-        return pack(layout, quantize_rtn(values, declared).expanded())
+        return pack(layout, as_stored(layout, quantize_rtn(values, declared)))
 
 
 def _spec(graph: Graph, layouts: dict[str, PackedLayout], argument: Argument) -> TensorSpec:

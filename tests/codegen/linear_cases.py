@@ -15,10 +15,11 @@ from cosyn.codegen.tvm.kernels.linear import Form, linear_compute, linear_i8_com
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout, layout_for
 from cosyn.codegen.tvm.kernels.linear_schedule_cpu import schedule_linear
 from cosyn.codegen.tvm.kernels.packed_weight import i64
-from cosyn.codegen.tvm.kernels.packing import Weight, pack
+from cosyn.codegen.tvm.kernels.packing import Weight, as_stored, pack
 from cosyn.ir.dtype import DType
 from cosyn.ir.types import TensorType
 from cosyn.ir.weight_format import QuantizedWeight, WeightFormat
+from cosyn.passes.rtn import quantize_rtn
 
 Array = npt.NDArray[Any]
 Epilogue = Callable[[te.Tensor], tuple[Sequence[te.Tensor], Sequence[te.Tensor]]]
@@ -30,7 +31,7 @@ def weight_type(n: int, k: int, stored: str, experts: int = 0) -> TensorType:
     if ":" not in stored:
         return TensorType(shape, DType(stored))
     fmt = WeightFormat.parse(stored)
-    if fmt.group_size and k % fmt.group_size:
+    if fmt.group_size and k % fmt.group_size and not fmt.integer_scales:
         fits = [d for d in range(4, fmt.group_size, 4) if k % d == 0]
         fmt = WeightFormat(fmt.bits, max(fits, default=0), fmt.symmetric, fmt.scale_dtype)
     return TensorType(shape, DType.F32, fmt)
@@ -43,6 +44,8 @@ def random_weight(kind: TensorType, seed: int = 0) -> Weight:
     fmt = kind.format
     if fmt is None:
         return rng.standard_normal(shape).astype(kind.dtype.numpy)
+    if fmt.integer_scales:
+        return quantize_rtn(rng.standard_normal(shape).astype(np.float32), fmt)
     codes = rng.integers(fmt.low, fmt.high + 1, shape).astype(np.int8 if fmt.symmetric else np.uint8)
     groups = (*shape[:-1], shape[-1] // fmt.group(shape[-1]))
     scales = rng.uniform(0.5, 1.0, groups).astype(fmt.scale_dtype.numpy)
@@ -112,7 +115,8 @@ class Case:
         kind = weight_type(n, k, stored)
         self.layout = layout_for(kind, "int8" if activation == "int8" else "float")
         self.weight = random_weight(kind)
-        self.pieces = pack(self.layout, self.weight)
+        stored = as_stored(self.layout, self.weight) if isinstance(self.weight, QuantizedWeight) else self.weight
+        self.pieces = pack(self.layout, stored)
 
     def inputs(self, rows: int) -> tuple[list[Array], npt.NDArray[np.float64]]:
         """Kernel inputs for `rows` tokens, pieces included, and the result in float64."""

@@ -11,13 +11,14 @@ from tvm import te, tirx
 from tvm.target import Target
 
 from cosyn.codegen.tvm.cpu_target import cpu_target, host_features
+from cosyn.ir.weight_format import QuantizedWeight
 
 FORMATS = [
     ("f32", "float"), ("f16", "float"), ("bf16", "float"),
     ("i4g32:f16", "float"), ("i4g128:f16", "float"), ("u4g32:f16", "float"), ("i8g128:f16", "float"),
     ("i3g32:f32", "float"), ("u5g32:bf16", "float"), ("i8row:f32", "float"),
     ("i8row:f32", "int8"), ("i4g32:f16", "int8"), ("u4g32:f16", "int8"), ("i2g32:f16", "int8"),
-    ("u7row:f32", "int8"),
+    ("u7row:f32", "int8"), ("i4g32u8:f32", "int8"), ("i4g128u8:f32", "int8"), ("i2g32u8:f32", "int8"),
 ]  # fmt: skip
 FEW = [("f32", "float"), ("i4g32:f16", "float"), ("i8row:f32", "int8")]
 SHAPES = [(1, 1), (7, 33), (33, 7), (64, 64), (172, 172), (1, 2048), (172, 64)]
@@ -65,6 +66,23 @@ def test_the_neutral_form_means_the_same(stored: str, activation: str, target: T
     assert relative_error(y, exact) < 1e-5
 
 
+@pytest.mark.parametrize("stored", ["i4g32u8:f32", "i4g128u8:f32", "i3g128u8:f32", "i2g32u8:f32", "i4g16u8.8of16:f32"])
+@pytest.mark.parametrize(("n", "k"), [(1, 32), (17, 96), (65, 2080), (64, 256), (40, 100)])
+def test_integer_scales_give_the_sums_of_expanded_codes(n: int, k: int, stored: str, target: Target) -> None:
+    case = Case(n, k, stored, "int8")
+    assert isinstance(case.weight, QuantizedWeight)
+    expanded = case.weight.expanded()
+    row_scales = expanded.scales[:, 0].astype(np.float32)
+    for seq in (1, None):
+        kernel = build(case.layout, seq, target)
+        for rows in [1] if seq else [1, 2, 3, 5, 8, 13]:
+            arrays, _ = case.inputs(rows)
+            x, x_scales = arrays[:2]
+            sums = x.astype(np.int64) @ expanded.codes.astype(np.int64).T
+            (y,) = run(kernel, arrays, (rows, n))
+            np.testing.assert_array_equal(y, sums.astype(np.float32) * row_scales * x_scales)
+
+
 def test_f32_agrees_with_float64_over_a_long_row(target: Target) -> None:
     case = Case(64, 4096, "f32")
     arrays, exact = case.inputs(1)
@@ -104,8 +122,13 @@ def test_avx2_gives_the_same_results(target: Target) -> None:
     if "avx2" not in host_features():
         pytest.skip("this machine has no AVX2")
     narrow = cpu_target({f for f in host_features() if "512" not in f}, 2)
-    for stored, activation in (("i4g32:f16", "float"), ("bf16", "float"), ("i8row:f32", "int8")):
-        case = Case(96, 172, stored, activation)
+    for stored, activation in (
+        ("i4g32:f16", "float"),
+        ("bf16", "float"),
+        ("i8row:f32", "int8"),
+        ("i4g16u8:f32", "int8"),
+    ):
+        case = Case(96, 176, stored, activation)
         for seq, rows in ((1, 1), (None, 9)):
             arrays, exact = case.inputs(rows)
             (y,) = run(build(case.layout, seq, narrow), arrays, (rows, 96))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from linear_cases import random_weight, weight_type
 
 from cosyn.codegen.tvm.kernels.linear_layout import LayoutError, layout_for, planes_of
-from cosyn.codegen.tvm.kernels.packing import PackingError, pack, unpack
+from cosyn.codegen.tvm.kernels.packing import PackingError, as_stored, pack, unpack
 from cosyn.ir.dtype import DType
 from cosyn.ir.types import TensorType
 from cosyn.ir.weight_format import QuantizedWeight, WeightFormat
@@ -51,9 +53,28 @@ def test_four_bit_words_hold_eight_columns_of_a_row_in_dot_product_order() -> No
     assert words[0, 0, 0] == 0x88_88_88_88
 
 
-def test_a_packed_weight_takes_the_bytes_of_its_format() -> None:
-    kind = weight_type(2048, 5632, "i4g32:f16")
-    assert layout_for(kind).nbytes == kind.nbytes
+@pytest.mark.parametrize("stored", ["i4g32u8:f32", "i4g128u8:f32", "i4g16u8.8of16:f32"])
+@pytest.mark.parametrize(("n", "k"), [(7, 32), (33, 2080), (5, 100)])
+def test_integer_scales_keep_the_values(n: int, k: int, stored: str) -> None:
+    kind = weight_type(n, k, stored)
+    layout = layout_for(kind, "int8")
+    weight = random_weight(kind)
+    assert isinstance(weight, QuantizedWeight)
+    found = unpack(layout, pack(layout, as_stored(layout, weight)))
+    assert isinstance(found, QuantizedWeight)
+    assert layout.integer_scales == (k != 100)
+    np.testing.assert_array_equal(found.expanded().codes, weight.expanded().codes)
+    np.testing.assert_array_equal(found.scales, weight.scales)
+
+
+def test_float_activations_read_expanded_codes() -> None:
+    assert str(layout_for(weight_type(8, 64, "i4g32u8:f32")).format) == "i8row:f32"
+
+
+@pytest.mark.parametrize(("stored", "activation"), [("i4g32:f16", "float"), ("i4g32u8:f32", "int8")])
+def test_a_packed_weight_takes_the_bytes_of_its_format(stored: str, activation: Literal["float", "int8"]) -> None:
+    kind = weight_type(2048, 5632, stored)
+    assert layout_for(kind, activation).nbytes == kind.nbytes
 
 
 @pytest.mark.parametrize("bits", range(2, 9))

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from tvm import te, tirx
 
 from cosyn.codegen.tvm.kernels.dot_bf16 import pair_product, split_pairs
+from cosyn.codegen.tvm.kernels.integer_scales import expanded_weight, scaled_rows
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
 from cosyn.codegen.tvm.kernels.packed_weight import (
     MANTISSA_BITS,
@@ -78,8 +79,12 @@ def linear_i8_compute(
     """
     weight = PackedWeight(layout, pieces)
     _check(codes, layout, "int8")
-    signed = form == "cpu_signed" and layout.whole_words and weight.bits == 8
+    if layout.integer_scales and form != "neutral" and _rows(codes) != 1:
+        weight = expanded_weight(weight)
+    signed = form == "cpu_signed" and weight.layout.whole_words and weight.bits == 8
     total = _grouped(codes, weight, row_tile(_rows(codes)) if form != "neutral" else 1, signed)
+    if weight.layout.integer_scales:
+        total = scaled_rows(weight, total)
     return _result(codes, total, layout, bias, scales)
 
 
@@ -167,18 +172,19 @@ def _grouped(x: te.Tensor, weight: PackedWeight, tile: int, signed: bool = False
 
     def scaled(s: Expr, n: Expr) -> Expr:
         at = tirx.floordiv(g, per_group)
-        scale = weight.scale((), n, at)
         if sums is None:
-            return scale * part(s, g, n).astype("float32")
+            return weight.scale((), n, at) * part(s, g, n).astype("float32")
         sum_x, zero = sums(row(s), g), weight.zero((), n, at, dtype)
         if signed:
             zero = zero - i32(_SIGN)
+        if layout.integer_scales:
+            return weight.integer((), n, at) * (part(s, g, n) - zero * sum_x)
         if integer:
             exact = part(s, g, n) - zero * sum_x
-            return scale * exact.astype("float32")
+            return weight.scale((), n, at) * exact.astype("float32")
         # part holds Σ x · (1 + code / 2^bits).
         unit = f32(2.0**weight.bits)
-        return scale * (part(s, g, n) * unit - sum_x * (zero + unit))
+        return weight.scale((), n, at) * (part(s, g, n) * unit - sum_x * (zero + unit))
 
     return te.compute((padded, i64(layout.padded_n)), lambda s, n: te.sum(scaled(s, n), axis=g), name="linear_acc")
 

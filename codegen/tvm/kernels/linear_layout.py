@@ -9,12 +9,16 @@ Codes are stored unsigned (a symmetric code plus 2^(bits-1)) in 32-bit words per
 mask leaves four consecutive k in the four bytes of a word: the order of VNNI and NEON dot products. Widths
 that are not a power of two are split into planes (5 = 4 + 1 bits), most significant first, each an array of
 words.
+
+Weights with integer group scales are stored as they are for kernels on int8 activations, and expanded to 8-bit
+codes for others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import gcd
 from typing import Literal
 
 from cosyn.ir.dtype import DType
@@ -92,13 +96,23 @@ class PackedLayout:
 
     @property
     def group(self) -> int:
-        """Columns that share a scale; k for an unquantized weight."""
+        """Columns that share a scale (an integer one, where there are); k for an unquantized weight."""
         return self.format.group(self.k) if self.format else self.k
 
     @property
     def groups(self) -> int:
-        """Scales per row."""
+        """Scales per row (integer ones, where there are)."""
         return self.k // self.group
+
+    @property
+    def integer_scales(self) -> bool:
+        """Whether groups have integer scales and rows a float scale."""
+        return self.format is not None and self.format.integer_scales
+
+    @property
+    def expanded(self) -> PackedLayout:
+        """The layout of the same matrix with integer scales multiplied into 8-bit codes."""
+        return replace(self, format=self.format.expanded) if self.format else self
 
     @property
     def step(self) -> int:
@@ -139,7 +153,9 @@ class PackedLayout:
             return (Piece("values", self.dtype.numpy.name, (*lead, self.k, self.block)),)
         pieces = [Piece(f"codes{p.bits}", "int32", (*lead, -(-self.k // p.per_word), self.block)) for p in self.planes]
         scale = "uint16" if self.format.scale_dtype is DType.BF16 else self.format.scale_dtype.numpy.name
-        pieces.append(Piece("scales", scale, (*lead, self.groups, self.block)))
+        if self.integer_scales:
+            pieces.append(Piece("integers", "uint8", (*lead, self.groups, self.block)))
+        pieces.append(Piece("scales", scale, (*lead, 1 if self.integer_scales else self.groups, self.block)))
         if not self.format.symmetric:
             pieces.append(Piece("zeros", "uint8", (*lead, self.groups, self.block)))
         return tuple(pieces)
@@ -168,7 +184,7 @@ def layout_for(
 
     One layout serves every instruction set so far, so `target_features` changes nothing yet. Raises
     LayoutError for a type that is not `[n, k]` or `[experts, n, k]` of f32, f16 or bf16, and for int8
-    activations without a format. Formats of the accelerator are laid out as their expanded form.
+    activations without a format. Sparse formats are laid out with every column.
     """
     del target_features
     if weight.rank not in (2, 3) or not all(isinstance(d, int) and d > 0 for d in weight.shape):
@@ -182,5 +198,15 @@ def layout_for(
     *lead, n, k = (int(d) for d in weight.shape)
     # The widest block that pads no more rows than narrower ones do.
     block = min(_BLOCKS, key=lambda b: (-(-n // b) * b, -b))
-    stored = weight.format.expanded if weight.format else None
+    stored = _stored(weight.format, k, activation) if weight.format else None
     return PackedLayout(n, k, block, weight.dtype, stored, activation, lead[0] if lead else 0)
+
+
+def _stored(fmt: WeightFormat, k: int, activation: Activation) -> WeightFormat:
+    """How the codes of a declared format are stored: groups cut so that they divide k and are whole words."""
+    if not fmt.integer_scales or activation == "float":
+        return fmt.expanded
+    group = gcd(fmt.group(k), k)
+    if len(planes_of(fmt.bits)) > 1 or group % planes_of(fmt.bits)[0].per_word:
+        return fmt.expanded
+    return replace(fmt, group_size=group, kept=0)

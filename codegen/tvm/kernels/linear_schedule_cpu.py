@@ -17,13 +17,12 @@ from cosyn.codegen.tvm.kernels.dot_bf16 import LLVM_FUNCTIONS, bf16_dot
 from cosyn.codegen.tvm.kernels.dot_neon import neon_dot
 from cosyn.codegen.tvm.kernels.dot_vnni import vnni_dot
 from cosyn.codegen.tvm.kernels.linear import Form, row_tile
+from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_CHOICE, LinearChoice
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
 
 Block = Any
 Loop = Any
 
-_SERIAL_BYTES = 1 << 16
-"""Weights of one token up to this size take less time (about 3 µs) than waking a thread saves."""
 _TILE_VECTORS = {16: 2, 8: 1, 4: 2}
 """Vectors beside each other in a tile of 8 rows, by lanes: accumulators take half of the registers."""
 
@@ -35,7 +34,13 @@ def linear_form(target: Target) -> Form:
     return "cpu_bf16" if has_bf16(target) else "cpu"
 
 
-def schedule_linear(schedule: s_tir.Schedule, layout: PackedLayout, seq: int | None, target: Target) -> None:
+def schedule_linear(
+    schedule: s_tir.Schedule,
+    layout: PackedLayout,
+    seq: int | None,
+    target: Target,
+    choice: LinearChoice = DEFAULT_CHOICE,
+) -> None:
     """Schedule, in place, a function made of a CPU form of `linear_compute` and elementwise epilogues.
 
     `seq` is the static number of rows, or None where it is symbolic. The other blocks of the function must be
@@ -43,6 +48,8 @@ def schedule_linear(schedule: s_tir.Schedule, layout: PackedLayout, seq: int | N
     """
     lanes = min(vector_lanes(target), layout.block)
     stages = {name: schedule.get_sblock(name) for name in _stage_names(schedule)}
+    if "linear_words" in stages:
+        layout = layout.expanded
     epilogue = _inline_epilogue(schedule, stages)
     acc = stages["linear_acc"]
     rows, columns, reduction = schedule.get_loops(acc)
@@ -64,12 +71,14 @@ def schedule_linear(schedule: s_tir.Schedule, layout: PackedLayout, seq: int | N
     if "linear_part" in stages:
         part, dot, word = _schedule_part(schedule, stages["linear_part"], reduction, layout, lanes, bool(intrinsic))
         decompose.append((part, word))
+    if "linear_words" in stages:
+        _schedule_words(schedule, stages["linear_words"], block, lanes)
     if "linear_split" in stages:
         _schedule_split(schedule, stages["linear_split"])
     _registers(schedule, m, u, v)
     if len(words) > 1:
         schedule.unroll(words[-1])
-    if not single or layout.nbytes > _SERIAL_BYTES:
+    if not single or layout.nbytes > choice.serial_bytes:
         schedule.parallel(block)
     for stage, loop in reversed(decompose):
         init = schedule.decompose_reduction(stage, loop)
@@ -123,6 +132,13 @@ def _schedule_weight(schedule: s_tir.Schedule, weight: Block, element: Loop, lan
     u, v = schedule.split(rows, [None, lanes])
     schedule.reorder(k, u, v)
     schedule.unroll(u)
+    schedule.vectorize(v)
+
+
+def _schedule_words(schedule: s_tir.Schedule, words: Block, block: Loop, lanes: int) -> None:
+    """Expand the codes of a block of rows once, into the cache, for all rows of x."""
+    schedule.compute_at(words, block, preserve_unit_loops=True)
+    _, v = schedule.split(schedule.get_loops(words)[-1], [None, lanes])
     schedule.vectorize(v)
 
 

@@ -48,6 +48,10 @@ class PackedWeight:
         self.layout = layout
         self._pieces = dict(zip(expected, pieces, strict=True))
 
+    def piece(self, name: str) -> te.Tensor:
+        """The tensor of a piece."""
+        return self._pieces[name]
+
     @property
     def bits(self) -> int:
         """Bits of a code; 0 for a float weight."""
@@ -69,12 +73,27 @@ class PackedWeight:
         """1 + code / 2^bits as f32."""
         return above_one(self.code(lead, row, k, MANTISSA_BITS - self.bits))
 
+    def fours(self, lead: Sequence[Expr], row: Expr, index: Expr) -> Expr:
+        """The unsigned codes `4 · index` to `4 · index + 3` of a row in the four bytes of an i32."""
+        total: Expr = None
+        for plane in self.layout.planes:
+            quarters = plane.per_word // 4
+            word = self._at(f"codes{plane.bits}", lead, row, tirx.floordiv(index, quarters))
+            bit = (tirx.floormod(index, quarters) * plane.bits).astype("int32")
+            field = ((word >> bit) & i32(((1 << plane.bits) - 1) * 0x01010101)) << i32(plane.shift)
+            total = field if total is None else total | field
+        return total
+
     def word(self, lead: Sequence[Expr], row: Expr, index: Expr) -> Expr:
         """Word `index` of a row, for codes of one plane."""
         return self._at(f"codes{self.bits}", lead, row, index)
 
+    def integer(self, lead: Sequence[Expr], row: Expr, group: Expr) -> Expr:
+        """The integer scale of a group as i32."""
+        return self._at("integers", lead, row, group).astype("int32")
+
     def scale(self, lead: Sequence[Expr], row: Expr, group: Expr) -> Expr:
-        """The scale as f32."""
+        """The float scale as f32: of a group, or of a row (group 0) where groups have integer ones."""
         return stored_float(self._at("scales", lead, row, group), self._pieces["scales"].dtype)
 
     def zero(self, lead: Sequence[Expr], row: Expr, group: Expr, dtype: str) -> Expr:

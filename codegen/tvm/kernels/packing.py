@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ def pack(layout: PackedLayout, weight: Weight) -> dict[str, Array]:
     """Piece name → array for a weight `[n, k]` (or `[experts, n, k]`).
 
     A float layout takes an array of any float dtype and rounds it to the layout's; a layout with a format
-    takes a QuantizedWeight of that format. Temporaries are a few row blocks. Raises PackingError where they
+    takes a QuantizedWeight `as_stored`. Temporaries are a few row blocks. Raises PackingError where they
     do not fit.
     """
     _check(layout, weight)
@@ -38,6 +39,15 @@ def pack(layout: PackedLayout, weight: Weight) -> dict[str, Array]:
             else:
                 _pack_float(layout, block, weight[(*index, rows)])
     return out
+
+
+def as_stored(layout: PackedLayout, weight: QuantizedWeight) -> QuantizedWeight:
+    """The same values as `weight`, with integer scales for the layout's groups, or expanded where it has none."""
+    fmt = layout.format
+    if fmt is None or not fmt.integer_scales or weight.integers is None:
+        return weight.expanded()
+    repeated = np.repeat(weight.integers, weight.format.group(layout.k) // layout.group, -1)
+    return replace(weight, format=fmt, integers=np.ascontiguousarray(repeated[..., : layout.groups]))
 
 
 def unpack(layout: PackedLayout, pieces: dict[str, Array]) -> Weight:
@@ -59,7 +69,8 @@ def unpack(layout: PackedLayout, pieces: dict[str, Array]) -> Weight:
     if fmt.scale_dtype is DType.BF16:
         scales = scales.view(DType.BF16.numpy)
     zeros = None if fmt.symmetric else _rows_first(pieces["zeros"])[..., : layout.n, :]
-    return QuantizedWeight(fmt, signed, scales, zeros)
+    integers = _rows_first(pieces["integers"])[..., : layout.n, :] if fmt.integer_scales else None
+    return QuantizedWeight(fmt, signed, scales, zeros, integers)
 
 
 def _check(layout: PackedLayout, weight: Weight) -> None:
@@ -108,6 +119,8 @@ def _pack_codes(layout: PackedLayout, out: dict[str, Array], weight: QuantizedWe
         piece[:, :count] = _words(fours, plane)[:, : piece.shape[0]].view(np.int32).T
     scales = weight.scales[index].astype(weight.format.scale_dtype.numpy, copy=False)
     out["scales"][:, :count] = (scales.view(np.uint16) if out["scales"].dtype == np.uint16 else scales).T
+    if weight.integers is not None:
+        out["integers"][:, :count] = weight.integers[index].T
     if weight.zeros is not None:
         out["zeros"][:, :count] = weight.zeros[index].T
 
