@@ -3,8 +3,8 @@
 Two forms with one meaning. The neutral form is a single reduction with the dequantization written into it,
 which any target can schedule. The CPU form has the same result in the shape that `linear_schedule_cpu`
 wants: rows padded to tiles, and for quantized weights and one row, partial sums per scale group, on codes. Two
-variants of it serve instructions: `cpu_bf16` splits x for products of bf16, `cpu_signed` multiplies int8 x with 8-bit
-codes less 128.
+variants of it serve instructions: `cpu_vnni` multiplies codes with f32 x as 16-bit integers, `cpu_signed` multiplies
+int8 x with 8-bit codes less 128.
 Stages are named `linear…`; the last one, `linear`, is the result that epilogues read.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from tvm import te, tirx
 
-from cosyn.codegen.tvm.kernels.dot_bf16 import pair_product, split_pairs
+from cosyn.codegen.tvm.kernels.fixed_point import FixedPoint, combined, exact_size
 from cosyn.codegen.tvm.kernels.integer_scales import expanded_weight, scaled_rows
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
 from cosyn.codegen.tvm.kernels.packed_weight import (
@@ -29,7 +29,7 @@ from cosyn.codegen.tvm.kernels.packed_weight import (
 )
 
 Expr = Any  # TVM's expressions overload the operators; its stubs do not say so
-Form = Literal["neutral", "cpu", "cpu_bf16", "cpu_signed"]
+Form = Literal["neutral", "cpu", "cpu_vnni", "cpu_signed"]
 
 _ROW_TILE = 8
 _SIGN = 128
@@ -58,8 +58,8 @@ def linear_compute(
         total = _neutral(x, weight)
     elif layout.format is None or _rows(x) != 1:
         total = _tiled(x, weight)
-    elif form == "cpu_bf16" and layout.whole_words and weight.bits in (4, 2):
-        total = _split(x, weight)
+    elif form == "cpu_vnni" and layout.whole_words and layout.chunk <= exact_size(weight.bits):
+        total = _fixed(x, weight)
     else:
         total = _grouped(x, weight, 1)
     return _result(x, total, layout, bias)
@@ -189,32 +189,21 @@ def _grouped(x: te.Tensor, weight: PackedWeight, tile: int, signed: bool = False
     return te.compute((padded, i64(layout.padded_n)), lambda s, n: te.sum(scaled(s, n), axis=g), name="linear_acc")
 
 
-def _split(x: te.Tensor, weight: PackedWeight) -> te.Tensor:
-    """Σ_g scale · (Σ_j x · (code - 2^(bits-1)) - (zero - 2^(bits-1)) · Σ_j x), x in two bf16 parts."""
-    layout, bits = weight.layout, weight.bits
-    words = layout.group // layout.step
-    half = layout.step // 2
-    pairs = split_pairs(x, layout.k, bits)
-    word, field = _axis(words, "word"), _axis(half, "field")
-
-    def dot(s: Expr, g: Expr, n: Expr) -> Expr:
-        at = g * words + word
-        high, low = pairs(s, at, field), pairs(s, at, field + half)
-        product = pair_product(high, low, weight.word((), n, at), field, bits)
-        return te.sum(product, axis=[word, field])
-
-    shape = (x.shape[0], i64(layout.groups), i64(layout.padded_n))
-    part = te.compute(shape, dot, name="linear_part")
-    symmetric = layout.format is not None and layout.format.symmetric
-    sums = None if symmetric else _group_sums(x, layout.group, "float32")
-    g = _axis(layout.groups, "g")
+def _fixed(x: te.Tensor, weight: PackedWeight) -> te.Tensor:
+    """Σ_g scale · (Σ_j x · code - zero · Σ_j x) for one row, x as integers with a scale per group."""
+    layout, size = weight.layout, weight.layout.chunk
+    per_group = layout.group // size
+    fixed = FixedPoint(x, size)
+    part = _partial_sums(fixed.parts, weight, fixed.parts.shape[0], lambda s: s)
+    sums = _group_sums(fixed.parts, size, "int32")
+    g = _axis(layout.k // size, "g")
 
     def scaled(s: Expr, n: Expr) -> Expr:
-        scale = weight.scale((), n, g)
-        if sums is None:
-            return scale * part(s, g, n)
-        shift = weight.zero((), n, g, "float32") - f32(float(1 << (bits - 1)))
-        return scale * (part(s, g, n) - shift * sums(s, g))
+        at = tirx.floordiv(g, per_group)
+        dot = combined(part(s * 2, g, n), part(s * 2 + 1, g, n))
+        sum_x = combined(sums(s * 2, g), sums(s * 2 + 1, g))
+        exact = dot - weight.zero((), n, at, "int32") * sum_x
+        return (weight.scale((), n, at) * fixed.scale(s, g)) * exact.astype("float32")
 
     return te.compute((x.shape[0], i64(layout.padded_n)), lambda s, n: te.sum(scaled(s, n), axis=g), name="linear_acc")
 

@@ -12,8 +12,7 @@ from typing import Any
 from tvm import s_tir
 from tvm.target import Target
 
-from cosyn.codegen.tvm.cpu_target import has_bf16, has_neon_dot, has_vnni, vector_lanes
-from cosyn.codegen.tvm.kernels.dot_bf16 import LLVM_FUNCTIONS, bf16_dot
+from cosyn.codegen.tvm.cpu_target import has_neon_dot, has_vnni, vector_lanes
 from cosyn.codegen.tvm.kernels.dot_neon import neon_dot
 from cosyn.codegen.tvm.kernels.dot_vnni import vnni_dot
 from cosyn.codegen.tvm.kernels.linear import Form, row_tile
@@ -31,7 +30,7 @@ def linear_form(target: Target) -> Form:
     """The form of `linear_compute` and `linear_i8_compute` that this file schedules best for `target`."""
     if has_neon_dot(target):
         return "cpu_signed"
-    return "cpu_bf16" if has_bf16(target) else "cpu"
+    return "cpu_vnni" if has_vnni(target) else "cpu"
 
 
 def schedule_linear(
@@ -73,8 +72,8 @@ def schedule_linear(
         decompose.append((part, word))
     if "linear_words" in stages:
         _schedule_words(schedule, stages["linear_words"], block, lanes)
-    if "linear_split" in stages:
-        _schedule_split(schedule, stages["linear_split"])
+    if "linear_fixed" in stages:
+        _schedule_fixed(schedule, stages["linear_fixed"], layout.chunk, lanes)
     _registers(schedule, m, u, v)
     if len(words) > 1:
         schedule.unroll(words[-1])
@@ -173,19 +172,20 @@ def _schedule_part(
 
 def _intrinsic(stages: dict[str, Block], layout: PackedLayout, target: Target) -> str:
     """Name of the dot-product intrinsic that the partial sums are made of; empty for plain code."""
-    if "linear_split" in stages:
-        return bf16_dot(layout.planes[0].bits)
-    if layout.activation != "int8" or not layout.whole_words:
+    integers = layout.activation == "int8" or "linear_fixed" in stages
+    if not integers or not layout.whole_words:
         return ""
     if has_neon_dot(target):
         return neon_dot(layout.planes[0].bits)
     return vnni_dot(layout.planes[0].bits) if has_vnni(target) else ""
 
 
-def _schedule_split(schedule: s_tir.Schedule, split: Block) -> None:
-    *_, word, entry = schedule.get_loops(split)
-    schedule.unroll(entry)
-    schedule.annotate(word, "pragma_import_llvm", LLVM_FUNCTIONS)
+def _schedule_fixed(schedule: s_tir.Schedule, fixed: Block, size: int, lanes: int) -> None:
+    """Make the integers of x a vector at a time, with the scale of their group outside."""
+    _, column = schedule.get_loops(fixed)
+    width = max(w for w in range(1, lanes + 1) if size % w == 0)
+    _, _, v = schedule.split(column, [None, size // width, width])
+    schedule.vectorize(v)
 
 
 def _vectorize_epilogue(schedule: s_tir.Schedule, block: Block, lanes: int) -> None:
