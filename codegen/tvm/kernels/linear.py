@@ -3,8 +3,9 @@
 Two forms with one meaning. The neutral form is a single reduction with the dequantization written into it,
 which any target can schedule. The CPU form has the same result in the shape that `linear_schedule_cpu`
 wants: rows padded to tiles, and for quantized weights and one row, partial sums per scale group, on codes. Two
-variants of it serve instructions: `cpu_vnni` multiplies codes with f32 x as 16-bit integers, `cpu_signed` multiplies
-int8 x with 8-bit codes less 128.
+variants of it serve instructions: `cpu_vnni` multiplies codes with f32 x as 16-bit integers, and on many rows computes
+whole tiles (`linear_many_rows.py`), `cpu_bf16` does so for bf16 too; `cpu_signed` multiplies int8 x with 8-bit codes
+less 128.
 Stages are named `linear…`; the last one, `linear`, is the result that epilogues read.
 """
 
@@ -18,6 +19,7 @@ from tvm import te, tirx
 from cosyn.codegen.tvm.kernels.fixed_point import FixedPoint, combined, exact_size
 from cosyn.codegen.tvm.kernels.integer_scales import expanded_weight, scaled_rows
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
+from cosyn.codegen.tvm.kernels.linear_many_rows import many_rows_int8, many_rows_int16, takes_many_rows
 from cosyn.codegen.tvm.kernels.packed_weight import (
     MANTISSA_BITS,
     PackedWeight,
@@ -29,7 +31,8 @@ from cosyn.codegen.tvm.kernels.packed_weight import (
 )
 
 Expr = Any  # TVM's expressions overload the operators; its stubs do not say so
-Form = Literal["neutral", "cpu", "cpu_vnni", "cpu_signed"]
+Form = Literal["neutral", "cpu", "cpu_vnni", "cpu_bf16", "cpu_signed"]
+VNNI_FORMS = ("cpu_vnni", "cpu_bf16")
 
 _ROW_TILE = 8
 _SIGN = 128
@@ -56,9 +59,11 @@ def linear_compute(
     _check(x, layout, "float32")
     if form == "neutral":
         total = _neutral(x, weight)
+    elif form in VNNI_FORMS and takes_many_rows(layout, _rows(x)):
+        total = many_rows_int16(x, weight)
     elif layout.format is None or _rows(x) != 1:
         total = _tiled(x, weight)
-    elif form == "cpu_vnni" and layout.whole_words and layout.chunk <= exact_size(weight.bits):
+    elif form in VNNI_FORMS and layout.whole_words and layout.chunk <= exact_size(weight.bits):
         total = _fixed(x, weight)
     else:
         total = _grouped(x, weight, 1)
@@ -81,6 +86,8 @@ def linear_i8_compute(
     _check(codes, layout, "int8")
     if layout.integer_scales and form != "neutral" and _rows(codes) != 1:
         weight = expanded_weight(weight)
+    if form in VNNI_FORMS and takes_many_rows(weight.layout, _rows(codes)):
+        return _result(codes, many_rows_int8(codes, weight), layout, bias, scales)
     signed = form == "cpu_signed" and weight.layout.whole_words and weight.bits == 8
     total = _grouped(codes, weight, row_tile(_rows(codes)) if form != "neutral" else 1, signed)
     if weight.layout.integer_scales:

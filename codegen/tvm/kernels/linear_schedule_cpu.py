@@ -12,12 +12,13 @@ from typing import Any
 from tvm import s_tir
 from tvm.target import Target
 
-from cosyn.codegen.tvm.cpu_target import has_neon_dot, has_vnni, vector_lanes
+from cosyn.codegen.tvm.cpu_target import has_bf16, has_neon_dot, has_vnni, vector_lanes
 from cosyn.codegen.tvm.kernels.dot_neon import neon_dot
 from cosyn.codegen.tvm.kernels.dot_vnni import vnni_dot
 from cosyn.codegen.tvm.kernels.linear import Form, row_tile
 from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_CHOICE, LinearChoice
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
+from cosyn.codegen.tvm.kernels.linear_many_rows_schedule import MANY_ROWS, schedule_many_rows
 
 Block = Any
 Loop = Any
@@ -30,7 +31,9 @@ def linear_form(target: Target) -> Form:
     """The form of `linear_compute` and `linear_i8_compute` that this file schedules best for `target`."""
     if has_neon_dot(target):
         return "cpu_signed"
-    return "cpu_vnni" if has_vnni(target) else "cpu"
+    if not has_vnni(target):
+        return "cpu"
+    return "cpu_bf16" if has_bf16(target) else "cpu_vnni"
 
 
 def schedule_linear(
@@ -50,6 +53,9 @@ def schedule_linear(
     if "linear_words" in stages:
         layout = layout.expanded
     epilogue = _inline_epilogue(schedule, stages)
+    if any(name in stages for name in MANY_ROWS):
+        schedule_many_rows(schedule, stages, epilogue, layout)
+        return
     acc = stages["linear_acc"]
     rows, columns, reduction = schedule.get_loops(acc)
     single = seq == 1
