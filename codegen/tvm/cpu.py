@@ -22,6 +22,7 @@ from cosyn.codegen.tvm.kernels.read_bandwidth import read_bandwidth_prim_func
 from cosyn.codegen.tvm.lower_group import LoweredGroup
 from cosyn.codegen.tvm.relax_module import LOWERING
 from cosyn.codegen.tvm.schedule_rows_cpu import schedule_rows
+from cosyn.codegen.tvm.vector_math import with_vector_math
 from cosyn.ir.graph import KVState
 from cosyn.ir.ops.attention import AttentionAttrs
 from cosyn.targets.target import HOST, Target
@@ -68,7 +69,7 @@ class CpuBackend:
             schedule_kv_append_cpu(schedule)
         elif kind != "topk":
             schedule_rows(schedule, vector_lanes(self.tvm_target))
-        return schedule.mod["main"]
+        return with_vector_math(schedule.mod["main"])
 
     def extra_kernels(self) -> dict[str, tirx.PrimFunc]:
         """`read_bandwidth`, for `cosyn bench`."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm import s_tir, tirx
+import tvm_ffi
+from tvm import ir, s_tir, tirx
 
 # Below this many elements, threads cost more than they save (about 5 µs to wake one).
 _SERIAL_ELEMENTS = 16384
@@ -13,8 +14,9 @@ _SERIAL_ELEMENTS = 16384
 def schedule_rows(schedule: s_tir.Schedule, lanes: int) -> None:
     """Schedule, in place, a function's stages as one loop over the first axis, inner loops `lanes` wide.
 
-    Spatial stages that are not results are inlined; reductions and results follow each other inside a row. Rows
-    run in parallel where their number is symbolic or the work is large.
+    Spatial stages that are not results are inlined, but for numbers of a whole row and for costly values with several
+    readers; the others follow each other inside a row. Rows run in parallel where their number is symbolic or the
+    work is large.
     """
     _inline_intermediates(schedule)
     for block in _blocks(schedule):
@@ -33,9 +35,29 @@ def schedule_rows(schedule: s_tir.Schedule, lanes: int) -> None:
 
 
 def _inline_intermediates(schedule: s_tir.Schedule) -> None:
+    depth = max(len(schedule.get_loops(block)) for block in _blocks(schedule))
     for block in _blocks(schedule):
-        if not (_is_reduction(schedule, block) or _is_table(schedule, block) or _is_result(schedule, block)):
+        of_row = len(schedule.get_loops(block)) < depth and not _is_reduction(schedule, block)
+        kept = _is_reduction(schedule, block) or _is_table(schedule, block) or _is_result(schedule, block)
+        if not (kept or (of_row and depth > 1) or _costly_to_repeat(schedule, block)):
             schedule.compute_inline(block)
+
+
+def _costly_to_repeat(schedule: s_tir.Schedule, block: Any) -> bool:
+    """Whether several stages read the block's values, and each takes longer than a trip through the cache."""
+    costly: list[Any] = []
+    tvm_ffi.structural_walk(
+        schedule.get(block).body, [(ir.Call, lambda call: costly.append(call) if _is_function(call) else None)]
+    )
+    return bool(costly) and len(schedule.get_consumers(block)) > 1
+
+
+def _is_function(call: Any) -> bool:
+    return getattr(call.op, "name", "") in _FUNCTIONS
+
+
+_FUNCTIONS = frozenset(f"tirx.{name}" for name in ("exp", "erf", "log", "pow", "sin", "cos", "tanh"))
+"""Calls of libm, or polynomials in its place."""
 
 
 def _is_result(schedule: s_tir.Schedule, block: Any) -> bool:

@@ -33,9 +33,13 @@ def _rms_norm(stage: Stage) -> list[te.Tensor]:
     assert isinstance(attrs, NormAttrs)
     x, *affine = stage.operands
     square = _mean(x, "mean_square", lambda v, _i: v * v)
+    # Once per row: divisions and roots cost as much as ten other operations.
+    inverse = te.compute(
+        square.shape, lambda *i: stage.const(1.0) / tirx.sqrt(square(*i) + stage.const(attrs.eps)), name="inverse_rms"
+    )
 
     def at(*i: Expr) -> Expr:
-        y = x(*i) / tirx.sqrt(square(*i[:-1]) + stage.const(attrs.eps))
+        y = x(*i) * inverse(*i[:-1])
         return y * load_float(affine[0](i[-1]), affine[0].dtype) if affine else y
 
     return [te.compute(stage.shape, at, name="rms_norm")]
@@ -48,9 +52,12 @@ def _layer_norm(stage: Stage) -> list[te.Tensor]:
     mean = _mean(x, "mean", lambda v, _i: v)
     # Two passes: the difference of means of squares loses the variance of rows far from zero.
     variance = _mean(x, "variance", lambda v, i: (v - mean(*i)) * (v - mean(*i)))
+    inverse = te.compute(
+        mean.shape, lambda *i: stage.const(1.0) / tirx.sqrt(variance(*i) + stage.const(attrs.eps)), name="inverse_std"
+    )
 
     def at(*i: Expr) -> Expr:
-        y = (x(*i) - mean(*i[:-1])) / tirx.sqrt(variance(*i[:-1]) + stage.const(attrs.eps))
+        y = (x(*i) - mean(*i[:-1])) * inverse(*i[:-1])
         if affine:
             y = y * load_float(affine[0](i[-1]), affine[0].dtype)
         return y + load_float(affine[1](i[-1]), affine[1].dtype) if len(affine) > 1 else y
@@ -63,7 +70,8 @@ def _softmax(stage: Stage) -> list[te.Tensor]:
     k, j = _columns(x), _columns(x)
     top = te.compute(x.shape[:-1], lambda *i: te.max(x(*i, k), axis=k), name="row_max")
     total = te.compute(x.shape[:-1], lambda *i: te.sum(tirx.exp(x(*i, j) - top(*i)), axis=j), name="exp_sum")
-    return [te.compute(stage.shape, lambda *i: tirx.exp(x(*i) - top(*i[:-1])) / total(*i[:-1]), name="softmax")]
+    inverse = te.compute(total.shape, lambda *i: stage.const(1.0) / total(*i), name="inverse_sum")
+    return [te.compute(stage.shape, lambda *i: tirx.exp(x(*i) - top(*i[:-1])) * inverse(*i[:-1]), name="softmax")]
 
 
 def _kept(stage: Stage, reduced: te.Tensor) -> list[te.Tensor]:
@@ -92,10 +100,14 @@ def _quantize_rows(stage: Stage) -> list[te.Tensor]:
     top = te.compute(x.shape[:-1], lambda *i: te.max(tirx.abs(x(*i, k)), axis=k), name="row_max_abs")
     limit, zero = tirx.const(127.0, "float32"), tirx.const(0.0, "float32")
 
+    def reciprocal(*i: Expr) -> Expr:
+        scale = top(*i) / limit
+        return tirx.if_then_else(scale > zero, tirx.const(1.0, "float32") / scale, zero)
+
+    inverse = te.compute(top.shape, reciprocal, name="inverse_scale")
+
     def code(*i: Expr) -> Expr:
-        scale = top(*i[:-1]) / limit
-        inverse = tirx.if_then_else(scale > zero, tirx.const(1.0, "float32") / scale, zero)
-        rounded = tirx.nearbyint(x(*i) * inverse)
+        rounded = tirx.nearbyint(x(*i) * inverse(*i[:-1]))
         return tirx.max(tirx.min(rounded, limit), -limit).astype("int8")
 
     codes = te.compute(stage.shape, code, name="row_codes")
