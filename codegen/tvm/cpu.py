@@ -38,7 +38,8 @@ class CpuForms:
         self.linear: Form = linear_form(target)
 
     def attend(self, attrs: AttentionAttrs, state: KVState, n_heads: int, seq: int | None) -> tirx.PrimFunc:
-        return attend_cpu_prim_func(attrs, state, n_heads, lanes=vector_lanes(self._target), seq=seq)
+        lanes, threads = vector_lanes(self._target), int(self._target.attrs["num-cores"])
+        return attend_cpu_prim_func(attrs, state, n_heads, lanes=lanes, threads=threads, seq=seq)
 
 
 class CpuBackend:

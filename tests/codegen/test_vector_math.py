@@ -9,7 +9,7 @@ import tvm
 from group_harness import Chain, step
 from tvm import te
 
-from cosyn.codegen.tvm.cpu_target import cpu_target, host_features
+from cosyn.codegen.tvm.cpu_target import cpu_target
 from cosyn.codegen.tvm.vector_math import with_vector_math
 from cosyn.ir.ops.attention import RopeAttrs
 from cosyn.ir.types import SEQ
@@ -21,7 +21,9 @@ X86_V4 = cpu_target(["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", 
 
 def exponential(x: F32) -> F32:
     """e^x by a scheduled row kernel."""
-    found: F32 = Chain({"%x": x.reshape(-1, 128 if len(x) > 128 else 16)}, [step("y", "exp", "%x")], SEQ).compiled(["%y"])[0]
+    found: F32 = Chain({"%x": x.reshape(-1, 128 if len(x) > 128 else 16)}, [step("y", "exp", "%x")], SEQ).compiled(
+        ["%y"]
+    )[0]
     return found.reshape(-1)
 
 

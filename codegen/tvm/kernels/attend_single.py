@@ -14,11 +14,13 @@ from tvm.script.ir_builder import tirx as T
 from cosyn.codegen.tvm.kernels.attend import LOWEST, blocks, for_ranges, within_block
 from cosyn.codegen.tvm.kernels.attend_args import AttendArgs, Buffer, Expr, f32, i64
 from cosyn.codegen.tvm.kernels.attend_math import exp_nonpositive, tanh
+from cosyn.codegen.tvm.kernels.attend_part import Part
 from cosyn.codegen.tvm.kernels.attend_vector import (
     HIDDEN,
     fold,
     load,
     local,
+    prefetch,
     splat,
     store,
     transposed_sums,
@@ -27,6 +29,9 @@ from cosyn.codegen.tvm.kernels.attend_vector import (
 
 CHUNK = 64
 """Positions scored before the running maximum is updated."""
+
+_L1_SHARE = 16384
+"""Bytes of the first cache that a chunk of keys and values may take ahead of its use: half of the usual size."""
 
 
 class SingleToken:
@@ -55,14 +60,19 @@ class SingleToken:
         self.any = local((1,), "int32")
         self.sums = local((self.registers * self.v_lanes,))
 
-    def attend(self, token: Expr) -> None:
-        """Emit the attention of `token` over the visible positions of its slot."""
+    def attend(self, token: Expr, part: Part | None = None) -> None:
+        """Emit the attention of `token` over the visible positions of its slot.
+
+        With a `part`, only over those that it covers, into its buffers.
+        """
         args, attrs = self.args, self.args.attrs
         slot = T.bind(args.slots[token].astype("int64"))
         position = T.bind(args.positions[token].astype("int64"))
         self._begin(token)
 
         def over(begin: Expr, end: Expr, _window: Expr | None) -> None:
+            if part is not None:
+                begin, end = part.within(begin, end)
             if args.mask is None:
                 self._pieces(slot, position, begin, end)
                 return
@@ -73,7 +83,10 @@ class SingleToken:
                     self._pieces(slot, position, *within_block(attrs.mask_block, block, begin, end))
 
         for_ranges(attrs, position, position, over)
-        self._finish(token)
+        if part is None:
+            self._finish(token)
+        else:
+            self._keep(part)
 
     def _begin(self, token: Expr) -> None:
         args, state = self.args, self.args.cache.state
@@ -124,9 +137,21 @@ class SingleToken:
                 with T.If(count < i64(CHUNK)), T.Then():
                     self._hide(count)
             self._copy_scales(cache.v_scales, at, count)
+            share = -(-CHUNK // self.args.group)
             with T.serial(i64(0), i64(self.args.group)) as g:
+                # Not past the end: looking for a page that is not there takes as long as loading many that are.
+                with T.If(chunk + 1 < chunks), T.Then(), T.serial(i64(0), i64(share)) as j:
+                    row = T.bind(tirx.min(done + CHUNK + g * share + j, length - 1))
+                    self._fetch(cache.k, cache.state.head_dim, *at[:2], base + row)
                 self._weigh(g)
             self._accumulate(at, count)
+
+    def _fetch(self, source: Buffer, width: int, *row: Expr) -> None:
+        """Emit the prefetch of a row, where that pays: many heads, so that there is time, and room in the L1 cache."""
+        state = self.args.cache.state
+        chunk_bytes = CHUNK * (state.head_dim + state.v_dim) * state.dtype.bits // 8
+        if self.args.group > 1 and chunk_bytes <= _L1_SHARE:
+            prefetch(source, width, *row, 0)
 
     def _copy_scales(self, source: Buffer | None, at: tuple[Expr, Expr, Expr], count: Expr) -> None:
         """Emit the chunk's scales into scratch, where vectors may run past its end."""
@@ -143,6 +168,10 @@ class SingleToken:
         spots = range(0, args.cache.state.head_dim, lanes)
         with T.serial(i64(0), tirx.truncdiv(count + i64(lanes - 1), i64(lanes))) as part:
             first = T.bind(part * i64(lanes))
+            # The values arrive while the keys are scored. Not inside the loops: LLVM would keep no sums in registers.
+            with T.serial(i64(0), i64(lanes)) as j:
+                row = T.bind(index + tirx.min(first + j, count - 1))
+                self._fetch(args.cache.v, args.cache.state.v_dim, slot, head, row)
             with T.serial(i64(0), i64(lanes)) as j:
                 # Past the end of the chunk the last row again; its score is hidden later.
                 row = T.bind(index + tirx.min(first + j, count - 1))
@@ -245,11 +274,23 @@ class SingleToken:
         for spot, g, c in spots:
             store(self.result, load(self.sums, lanes, spot), g, offset + c * lanes)
 
+    def _total(self, g: Expr) -> Expr:
+        return fold(load(self.total, self.lanes, g, 0), self.lanes, lambda a, b: a + b, self.folded)
+
+    def _keep(self, part: Part) -> None:
+        """Emit the maxima, totals and results of a part."""
+        args, lanes = self.args, self.v_lanes
+        with T.serial(i64(0), i64(args.group)) as g:
+            head = T.bind(self.kv_head * i64(args.group) + g)
+            part.keep(head, self.top[g], self._total(g))
+            with T.serial(i64(0), i64(args.cache.state.v_dim // lanes)) as i:
+                store(part.results, load(self.result, lanes, g, i * lanes), head, part.index, i * lanes)
+
     def _finish(self, token: Expr) -> None:
         """Emit out = result / total; zeros for a head that saw nothing."""
         args, lanes = self.args, self.v_lanes
         with T.serial(i64(0), i64(args.group)) as g:
-            total = fold(load(self.total, self.lanes, g, 0), self.lanes, lambda a, b: a + b, self.folded)
+            total = self._total(g)
             inverse = T.bind(tirx.Select(total > 0, f32(1) / tirx.Select(total > 0, total, f32(1)), f32(0)))
             with T.serial(i64(0), i64(args.cache.state.v_dim // lanes)) as i:
                 value = load(self.result, lanes, g, i * lanes) * splat(inverse, lanes)

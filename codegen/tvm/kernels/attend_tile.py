@@ -10,6 +10,7 @@ from tvm.script.ir_builder import tirx as T
 from cosyn.codegen.tvm.kernels.attend import LOWEST, blocks, for_ranges, within_block
 from cosyn.codegen.tvm.kernels.attend_args import AttendArgs, Buffer, Expr, f32, i64
 from cosyn.codegen.tvm.kernels.attend_math import exp_nonpositive, tanh
+from cosyn.codegen.tvm.kernels.attend_part import Part
 from cosyn.codegen.tvm.kernels.attend_vector import HIDDEN, load, local, splat, store, vector
 
 CHUNK = 16
@@ -46,8 +47,11 @@ class RowTile:
         """First row of each vector of rows."""
         return range(0, self.rows, self.lanes)
 
-    def attend(self, first: Expr, count: Expr) -> None:
-        """Emit the attention of tokens `first` … `first + count - 1`: one slot, consecutive positions."""
+    def attend(self, first: Expr, count: Expr, part: Part | None = None) -> None:
+        """Emit the attention of tokens `first` … `first + count - 1`: one slot, consecutive positions.
+
+        With a `part`, of a single token, only what that covers, into its buffers.
+        """
         args, attrs = self.args, self.args.attrs
         slot = T.bind(args.slots[first].astype("int64"))
         low = T.bind(args.positions[first].astype("int64"))
@@ -55,17 +59,26 @@ class RowTile:
         self._begin(first, count)
 
         def over(begin: Expr, end: Expr, window: Expr | None) -> None:
+            if part is not None:
+                begin, end = part.within(begin, end)
             if args.mask is None:
                 self._chunks(slot, low, high, begin, end, window)
                 return
             with T.serial(*blocks(attrs.mask_block, begin, end)) as block:
                 self._mask_rows(args.mask, count, low, block)
                 with T.If(self.any[0] != 0), T.Then():
-                    part = within_block(attrs.mask_block, block, begin, end)
-                    self._chunks(slot, low, high, *part, window)
+                    inside = within_block(attrs.mask_block, block, begin, end)
+                    self._chunks(slot, low, high, *inside, window)
 
         for_ranges(attrs, low, high, over)
-        self._finish(first, count)
+        if part is None:
+            self._finish(first, count)
+        else:
+            with T.serial(i64(0), i64(args.group)) as g:
+                head = T.bind(self.kv_head * i64(args.group) + g)
+                part.keep(head, self.top[g], self.total[g])
+                with T.serial(i64(0), i64(args.cache.state.v_dim)) as i:
+                    T.buffer_store(part.results, self.result[i, g], [head, part.index, i])
 
     def _begin(self, first: Expr, count: Expr) -> None:
         args, group = self.args, self.args.group

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
@@ -36,6 +37,19 @@ def load(buffer: Buffer, lanes: int, *at: Expr | int) -> Expr:
 def store(buffer: Buffer, value: Expr, *at: Expr | int) -> None:
     """Emit the store of a vector to `buffer` from `at` on."""
     T.add_to_parent(buffer.vstore(list(at), value))
+
+
+def prefetch(buffer: Buffer, width: int, *at: Expr | int) -> None:
+    """Emit loads into the cache of the lines that hold `width` elements of `buffer` from `at` on, maybe past its end.
+
+    Only for LLVM. The processor's own prefetching stops at each chunk of positions, whose rows are few.
+    """
+    *row, first = at
+    size = np.dtype(str(buffer.dtype)).itemsize
+    for i in range(0, width, 64 // size):
+        place = tirx.address_of(buffer[(*row, first + i)])
+        read, near, data = (tirx.const(n, "int32") for n in (0, 3, 1))
+        T.evaluate(tirx.call_llvm_intrin("void", "llvm.prefetch", place, read, near, data))
 
 
 def shuffle(vectors: Sequence[Expr], lanes: Sequence[int]) -> Expr:
