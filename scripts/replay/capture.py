@@ -8,12 +8,12 @@ the plan of the memory and the options of the code generator.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 from cosyn.accelerator_model.presets import load_config
 from cosyn.codegen.compiler import CompileRequest, LoweredModel, lower_imported
@@ -35,23 +35,22 @@ Capture = dict[str, dict[str, str]]
 """Example → kernel (or another part of the artifact) → text."""
 
 _FPGA = "fpga:"
+_THREADS = 2
 
 
 def capture(examples: tuple[Example, ...]) -> Capture:
     """The code of every example. Each model is imported once, and lowered once per recipe."""
-    # Kernels may be cut into as many parts as the compiling machine has threads.
-    os.cpu_count = lambda: 2
-    out: Capture = {}
     models: dict[str, ImportedModel] = {}
     lowered: dict[tuple[str, str, bool], LoweredModel] = {}
+    out: Capture = {}
     for example in examples:
-        key = (example.model, example.recipe, example.target.startswith(_FPGA))
+        fpga = example.target.startswith(_FPGA)
+        key = (example.model, example.recipe, fpga)
         if example.model not in models:
             models[example.model] = _import(example.model)
         if key not in lowered:
             lowered[key] = _lower(models[example.model], example)
-        parts = _accelerator(lowered[key], example) if key[2] else _tvm(lowered[key], example)
-        out[str(example)] = parts
+        out[str(example)] = _accelerator(lowered[key], example) if fpga else _tvm(lowered[key], example)
     return out
 
 
@@ -74,9 +73,11 @@ def _lower(imported: ImportedModel, example: Example) -> LoweredModel:
 
 
 def _tvm(lowered: LoweredModel, example: Example) -> dict[str, str]:
-    backend = backend_for(target_of(example.target))
+    # Code may be cut into as many parts as the compiling machine has threads.
+    with mock.patch("os.cpu_count", return_value=_THREADS):
+        backend = backend_for(target_of(example.target))
     built = build_program(lowered.graph, lowered.fusion, lowered.memory, backend, lowered.chunk)
-    parts = {name: str(function.script()) for name, function in built.kernels.items()}
+    parts = {name: stable_names(str(function.script())) for name, function in built.kernels.items()}
     if example.target.startswith("opencl"):
         with tempfile.TemporaryDirectory() as folder:
             backend.build(built.program, build_module(built.program, built.kernels), Path(folder))
@@ -86,6 +87,18 @@ def _tvm(lowered: LoweredModel, example: Example) -> dict[str, str]:
     if example.target.startswith(("x86", "aarch64")):
         parts["code generator"] = json.dumps(_options(backend), indent=1, sort_keys=True)
     return parts | _plans(built.program)
+
+
+def stable_names(script: str) -> str:
+    """A printed function whose free variables are numbered as they appear: TVM numbers them by their addresses."""
+    declared = re.compile(r"^(\w+) = TypeVar\(.*\)\n", re.MULTILINE)
+    free, body = set(declared.findall(script)), declared.sub("", script)
+    numbers: dict[str, str] = {}
+    name_used = re.compile(r"\b\w+\b(?!=)")  # not that of a keyword argument
+    for name in name_used.findall(body):
+        if name in free and name not in numbers:
+            numbers[name] = f"free_{len(numbers)}"
+    return name_used.sub(lambda word: numbers.get(word.group(), word.group()), body)
 
 
 def _options(backend: object) -> dict[str, object]:

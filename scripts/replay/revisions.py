@@ -16,7 +16,6 @@ from scripts.replay.compare import Capture
 
 MARKER = "[codegen]"
 """In a commit message: this commit means to change the generated code."""
-_MODULE = "scripts.replay.capture"
 
 
 class ReplayError(Exception):
@@ -32,22 +31,26 @@ def git(root: Path, *arguments: str) -> str:
 
 
 def find_base(root: Path, base: str) -> str:
-    """The commit at which HEAD left `base`, or HEAD's parent where it never did; ReplayError where there is none."""
-    head = git(root, "rev-parse", "HEAD")
-    for name in (base, f"origin/{base}"):
-        try:
-            found = git(root, "merge-base", name, "HEAD")
-        except ReplayError:
-            continue
-        if found != head:
-            return found
-        if git(root, "rev-parse", "--verify", "HEAD^{commit}") and not git(root, "status", "--porcelain"):
-            break
-        return head
+    """The commit at which HEAD left `base`; ReplayError where there is none.
+
+    On `base` itself: HEAD where there are changes that are not committed, else its parent.
+    """
+    found = next((f for name in (base, f"origin/{base}") if (f := _merge_base(root, name))), "")
+    if not found:
+        raise ReplayError(f"there is no commit that HEAD and {base!r} share (a shallow clone?)")
+    if found != git(root, "rev-parse", "HEAD") or git(root, "status", "--porcelain"):
+        return found
     try:
         return git(root, "rev-parse", "--verify", "HEAD^")
     except ReplayError as error:
-        raise ReplayError(f"there is no {base} to compare with, and no parent of HEAD (a shallow clone?)") from error
+        raise ReplayError("HEAD has no parent to compare with (a shallow clone?)") from error
+
+
+def _merge_base(root: Path, name: str) -> str:
+    try:
+        return git(root, "merge-base", name, "HEAD")
+    except ReplayError:
+        return ""
 
 
 def announced(root: Path, base: str) -> bool:
@@ -62,9 +65,9 @@ def capture_tree(root: Path, models: Sequence[str] = ()) -> Capture:
     with tempfile.TemporaryDirectory() as scratch:
         packages, out = Path(scratch) / "packages", Path(scratch) / "capture.json"
         _lay_out(root, packages)
-        path = [str(packages), str(root)]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-m", _MODULE, str(out), *models]
+        path = os.pathsep.join((str(packages), str(root)))
+        environment = os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, "-m", "scripts.replay.capture", str(out), *models]
         done = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise ReplayError(f"the capture of {root} failed:\n{done.stderr.strip()[-2000:]}")
