@@ -1,4 +1,4 @@
-"""Decides how each weight is stored, and which linears work on 8-bit activations."""
+"""Decides how each weight is stored, and which linears work on 8-bit or bf16 activations."""
 
 from __future__ import annotations
 
@@ -45,25 +45,34 @@ class Quantize:
                     wanted[ref][form] = None
         rewriter = Rewriter(graph)
         stored = {ref: _store(rewriter, ref, list(forms)) for ref, forms in wanted.items()}
-        codes: dict[str, Node] = {}
+        converted: dict[str, Node] = {}
         for node in graph.nodes:
             forms = {ref: chooser.form(node, ref) for ref in node.operands}
             operands = (stored[r][f] if (f := forms[r]) is not None else r for r in node.operands)
-            self._emit(rewriter, replace(node, operands=tuple(operands)), codes)
+            self._emit(rewriter, replace(node, operands=tuple(operands)), converted)
         return rewriter.finish()
 
-    def _emit(self, rewriter: Rewriter, node: Node, codes: dict[str, Node]) -> None:
-        if node.op != "linear" or self.recipe.activations == "float":
+    def _emit(self, rewriter: Rewriter, node: Node, converted: dict[str, Node]) -> None:
+        """`node`, with activations converted where it is a linear and recipe and weight ask for it."""
+        weight = rewriter.types[rewriter.resolve(node.operands[1])] if node.op == "linear" else None
+        conversion = self._conversion(weight) if weight is not None else None
+        if conversion is None:
             rewriter.keep(node)
             return
-        x, weight, *bias = (rewriter.resolve(r) for r in node.operands)
-        if rewriter.types[weight].format is None:
-            rewriter.keep(node)
-            return
-        if x not in codes:
-            name = rewriter.fresh(f"{x[1:]}.i8")
-            codes[x] = rewriter.emit(name, "quantize_rows", [x], location=node.location)
-        rewriter.emit(node.name, "linear_i8", [*codes[x].results, weight, *bias], location=node.location)
+        x, *rest = (rewriter.resolve(r) for r in node.operands)
+        if x not in converted:
+            suffix = {"quantize_rows": "i8", "round_bf16": "bf16"}[conversion]
+            name = rewriter.fresh(f"{x[1:]}.{suffix}")
+            converted[x] = rewriter.emit(name, conversion, [x], location=node.location)
+        op = "linear_i8" if conversion == "quantize_rows" else "linear"
+        rewriter.emit(node.name, op, [*converted[x].results, *rest], location=node.location)
+
+    def _conversion(self, weight: TensorType) -> str | None:
+        """The op between the activations and a linear of that weight, if any."""
+        if self.recipe.activations == "i8" and weight.format is not None:
+            return "quantize_rows"
+        rounds = self.recipe.activations == "bf16" and weight.format is None and weight.dtype is DType.BF16
+        return "round_bf16" if rounds else None
 
 
 class _Chooser:

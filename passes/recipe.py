@@ -45,15 +45,16 @@ class Recipe:
     `weights` is how the matrices of linears and experts are stored, except where the first of `rules` whose
     glob matches the weight's name says otherwise; `tables` is the float type of embedding tables. Norms,
     biases and expert routers stay f32. `activations` "i8" quantizes each token's row on the fly before a
-    linear whose weight is quantized. `kv` is the element type of the KV cache. `density`, if not 0, is how many per
-    cent of the weights of all matrices that no rule names are kept: each gets its own N of 16 (`assign_kept.py`).
+    linear whose weight is quantized; "bf16" rounds it to bf16 before a linear whose weight is bf16. `kv` is the
+    element type of the KV cache. `density`, if not 0, is how many per cent of the weights of all matrices that no
+    rule names are kept: each gets its own N of 16 (`assign_kept.py`).
     """
 
     name: str
     description: str
     weights: Storage
     tables: DType
-    activations: Literal["float", "i8"] = "float"
+    activations: Literal["float", "bf16", "i8"] = "float"
     kv: DType = DType.F16
     rules: tuple[Rule, ...] = ()
     density: int = 0
@@ -154,6 +155,10 @@ RECIPES: Mapping[str, Recipe] = {
             )
             for bits, group in ((4, 32), (4, 128), (3, 128), (2, 32))
         ),
+        _recipe(
+            "bf16_a16", "weights in bfloat16; activations rounded to bfloat16 before each linear",
+            "bf16", "bf16", activations="bf16",
+        ),
     )
 }  # fmt: skip
 """Recipes by name. Those with 8-bit activations also take a suffix for N:16 sparsity: `_8of16`, `_4of16`, `_2of16`, or
@@ -209,8 +214,8 @@ def read_recipe(path: Path) -> Recipe:
     """The recipe that a YAML file describes; RecipeError names the file, the key and what was expected.
 
     Keys: `name`, `description`, `weights` (f32, f16, bf16 or a format such as i4g32:f16), `tables` (f32, f16,
-    bf16), `activations` (float or i8), `kv` (f32, f16 or i8), `density` (per cent of the weights kept) and `rules`, a
-    list of `{match: GLOB, storage: …}`.
+    bf16), `activations` (float, bf16 or i8), `kv` (f32, f16 or i8), `density` (per cent of the weights kept) and
+    `rules`, a list of `{match: GLOB, storage: …}`.
     """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -229,8 +234,8 @@ def _from_mapping(data: object, path: Path) -> Recipe:
     _check_keys(data, _KEYS, ("weights",), where)
     assert isinstance(data, dict)
     kv = _choice(data.get("kv", "f16"), {"f32": DType.F32, "f16": DType.F16, "i8": DType.I8}, "kv", where)
-    activations: Literal["float", "i8"] = _choice(
-        data.get("activations", "float"), {"float": "float", "i8": "i8"}, "activations", where
+    activations: Literal["float", "bf16", "i8"] = _choice(
+        data.get("activations", "float"), {"float": "float", "bf16": "bf16", "i8": "i8"}, "activations", where
     )
     tables = _choice(data.get("tables", "f16"), _FLOATS, "tables", where)
     density = data.get("density", 0)

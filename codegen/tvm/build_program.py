@@ -13,6 +13,7 @@ from cosyn.codegen.tvm.backend import Backend
 from cosyn.codegen.tvm.kernels.linear_layout import Activation, PackedLayout, layout_for
 from cosyn.codegen.tvm.lower_group import GroupLowering, LoweredGroup, packed_operands
 from cosyn.ir.graph import Graph
+from cosyn.ir.node import Node
 from cosyn.passes.fuse import FusionPlan
 from cosyn.passes.plan_memory import MemoryPlan
 
@@ -52,10 +53,16 @@ def linear_layouts(graph: Graph) -> dict[str, PackedLayout]:
     """The packed layout of every matrix that a linear or an expert reads."""
     layouts: dict[str, PackedLayout] = {}
     for node in graph.nodes:
-        activation: Activation = "int8" if node.op == "linear_i8" else "float"
         for ref in packed_operands(node):
-            layouts[ref] = layout_for(graph.types[ref], activation)
+            layouts[ref] = layout_for(graph.types[ref], _activation(graph, node))
     return layouts
+
+
+def _activation(graph: Graph, node: Node) -> Activation:
+    if node.op == "linear_i8":
+        return "int8"
+    source = graph.producer(node.operands[0])
+    return "bf16" if node.op == "linear" and source is not None and source.op == "round_bf16" else "float"
 
 
 class _KernelTable:

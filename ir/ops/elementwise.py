@@ -34,6 +34,12 @@ def gelu_tanh(x: Array) -> Array:
     return result
 
 
+def round_bf16(x: Array) -> Array:
+    """x rounded to 8 significant binary digits, ties to even, in the type of x."""
+    rounded: Array = x.astype(DType.BF16.numpy).astype(x.dtype)
+    return rounded
+
+
 UNARY: dict[str, tuple[str, Callable[[Array], Array]]] = {
     "neg": ("-x", np.negative),
     "abs": ("|x|", np.abs),
@@ -50,6 +56,7 @@ UNARY: dict[str, tuple[str, Callable[[Array], Array]]] = {
     "gelu": ("x · Φ(x), exact", gelu),
     "gelu_tanh": ("GELU by its tanh approximation", gelu_tanh),
     "relu": ("max(x, 0)", lambda x: np.maximum(x, 0)),
+    "round_bf16": ("x rounded to bfloat16", round_bf16),
 }
 """Name → (formula, meaning) of the ops with one operand; `moe` takes any of them as its activation."""
 

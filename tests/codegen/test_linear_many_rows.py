@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import ml_dtypes
 import numpy as np
 import pytest
-from linear_cases import Case, build, decoded, relative_error, run
+from linear_cases import Case, build, decoded, relative_error, run, weight_type
 from tvm import te, tirx
 from tvm.target import Target
 
-from cosyn.codegen.tvm.cpu_target import cpu_target, has_vnni, host_features
+from cosyn.codegen.tvm.cpu_target import cpu_target, has_bf16, has_vnni, host_features
+from cosyn.codegen.tvm.kernels.linear_layout import layout_for
 from cosyn.codegen.tvm.kernels.linear_many_rows import takes_many_rows
 from cosyn.codegen.tvm.kernels.packing import pack
 from cosyn.ir.weight_format import QuantizedWeight
@@ -53,6 +55,20 @@ def test_float_activations(n: int, k: int, stored: str, target: Target) -> None:
         arrays, exact = case.inputs(rows)
         (y,) = run(kernel, arrays, (rows, n))
         assert relative_error(y, exact) < IN_16_BITS, rows
+
+
+@pytest.mark.parametrize(("n", "k"), [(1, 32), (17, 96), (65, 2080), (8, 33), (16, 2)])
+def test_bf16_activations(n: int, k: int, target: Target) -> None:
+    if not has_bf16(target):
+        pytest.skip("this machine has no AVX-512 BF16")
+    case = Case(n, k, "bf16")
+    layout = layout_for(weight_type(n, k, "bf16"), "bf16")
+    kernel = build(layout, None, target, form="cpu_bf16")
+    for rows in ROWS:
+        (x, *pieces), _ = case.inputs(rows)
+        x = x.astype(ml_dtypes.bfloat16).astype(np.float32)
+        (y,) = run(kernel, [x, *pieces], (rows, n))
+        assert relative_error(y, x.astype(np.float64) @ decoded(case.weight).T) < 2e-6, rows
 
 
 def test_the_widest_codes_do_not_overflow(target: Target) -> None:

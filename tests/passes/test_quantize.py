@@ -52,6 +52,12 @@ def test_floats_are_stored_in_the_type_of_the_recipe() -> None:
     assert "constant @w.f32 = cast(@w) {to=f32} : f32[8, 32]" in quantized(ONE_LINEAR, "fp32")
 
 
+def test_activations_are_rounded_before_bf16_weights() -> None:
+    rounded = quantized(ONE_LINEAR, "bf16_a16")
+    assert "%x.bf16 = round_bf16(%x) : f32[seq, 32]" in rounded
+    assert "%y = linear(%x.bf16, @w, " in rounded
+
+
 def test_activations_are_quantized_once_for_all_linears_that_read_them() -> None:
     assert quantized("""\
 weight @w : f32[8, 32] from "w"
@@ -129,7 +135,15 @@ return %y
 
 @pytest.mark.parametrize(
     ("recipe", "error"),
-    [("fp32", 1e-12), ("bf16", 1e-12), ("fp16", 5e-3), ("w8a16_g128", 0.03), ("w8a8", 0.05), ("w4a8_g32", 0.4)],
+    [
+        ("fp32", 1e-12),
+        ("bf16", 1e-12),
+        ("bf16_a16", 0.01),
+        ("fp16", 5e-3),
+        ("w8a16_g128", 0.03),
+        ("w8a8", 0.05),
+        ("w4a8_g32", 0.4),
+    ],
 )
 def test_the_numbers_stay_close(recipe: str, error: float) -> None:
     graph = llama()

@@ -14,9 +14,10 @@ from cosyn.passes.recipe import RECIPES, Recipe, RecipeError, Rule, fitting_grou
 
 def test_the_first_set() -> None:
     first = ["fp32", "bf16", "fp16", "w8a16_g128", "w8a8", "w4a16_g32", "w4a16_g128"]
-    assert list(RECIPES) == [*first, "w4a8_g32", "w4a8_g128", "w3a8_g128", "w2a8_g32"]
+    assert list(RECIPES) == [*first, "w4a8_g32", "w4a8_g128", "w3a8_g128", "w2a8_g32", "bf16_a16"]
     assert RECIPES["w4a16_g32"].weights == WeightFormat(4, 32)
     assert RECIPES["w8a8"].activations == "i8"
+    assert RECIPES["bf16_a16"].activations == "bf16"
     assert [RECIPES[name].kv for name in first] == [DType.F32, *[DType.F16] * 6]
 
 

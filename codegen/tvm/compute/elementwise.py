@@ -37,6 +37,14 @@ def gelu_tanh(x: Expr) -> Expr:
     return x * sigmoid(_c(x, 2.0) * u)
 
 
+def round_bf16(x: Expr) -> Expr:
+    """f32 x rounded to bf16, ties to even, by its bits."""
+    bits = tirx.reinterpret("uint32", x)
+    tie = (bits >> tirx.const(16, "uint32")) & tirx.const(1, "uint32")
+    rounded = (bits + tirx.const(0x7FFF, "uint32") + tie) & tirx.const(0xFFFF0000, "uint32")
+    return tirx.reinterpret("float32", rounded)
+
+
 UNARY: dict[str, Callable[[Expr], Expr]] = {
     "neg": lambda x: -x,
     "abs": tirx.abs,
@@ -53,6 +61,7 @@ UNARY: dict[str, Callable[[Expr], Expr]] = {
     "gelu": gelu,
     "gelu_tanh": gelu_tanh,
     "relu": lambda x: tirx.max(x, _c(x, 0.0)),
+    "round_bf16": round_bf16,
 }
 
 BINARY: dict[str, Callable[[Expr, Expr], Expr]] = {

@@ -19,7 +19,7 @@ from tvm import te, tirx
 from cosyn.codegen.tvm.kernels.fixed_point import FixedPoint, combined, exact_size
 from cosyn.codegen.tvm.kernels.integer_scales import expanded_weight, scaled_rows
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
-from cosyn.codegen.tvm.kernels.linear_many_rows import many_rows_int8, many_rows_int16, takes_many_rows
+from cosyn.codegen.tvm.kernels.linear_many_rows import many_rows_bf16, many_rows_int8, many_rows_int16, takes_many_rows
 from cosyn.codegen.tvm.kernels.packed_weight import (
     MANTISSA_BITS,
     PackedWeight,
@@ -33,6 +33,7 @@ from cosyn.codegen.tvm.kernels.packed_weight import (
 Expr = Any  # TVM's expressions overload the operators; its stubs do not say so
 Form = Literal["neutral", "cpu", "cpu_vnni", "cpu_bf16", "cpu_signed"]
 VNNI_FORMS = ("cpu_vnni", "cpu_bf16")
+BF16_FORMS = ("cpu_bf16",)
 
 _ROW_TILE = 8
 _SIGN = 128
@@ -59,8 +60,8 @@ def linear_compute(
     _check(x, layout, "float32")
     if form == "neutral":
         total = _neutral(x, weight)
-    elif form in VNNI_FORMS and takes_many_rows(layout, _rows(x)):
-        total = many_rows_int16(x, weight)
+    elif form in (VNNI_FORMS if layout.format else BF16_FORMS) and takes_many_rows(layout, _rows(x)):
+        total = many_rows_int16(x, weight) if layout.format else many_rows_bf16(x, weight)
     elif layout.format is None or _rows(x) != 1:
         total = _tiled(x, weight)
     elif form in VNNI_FORMS and layout.whole_words and layout.chunk <= exact_size(weight.bits):

@@ -25,7 +25,7 @@ from cosyn.ir.dtype import DType
 from cosyn.ir.types import TensorType
 from cosyn.ir.weight_format import WeightFormat
 
-Activation = Literal["float", "int8"]
+Activation = Literal["float", "bf16", "int8"]
 
 WORD_BITS = 32
 _BLOCKS = (64, 32, 16)
@@ -73,7 +73,8 @@ class PackedLayout:
     """Storage of a weight `[n, k]`, or `[experts, n, k]` where `experts` is not 0.
 
     `dtype` is the float type of an unquantized weight; with `format` the weight is stored as codes.
-    `activation` is what the kernel multiplies with: f32 values or int8 codes with one scale per row.
+    `activation` is what the kernel multiplies with: f32 values, f32 values that are bf16 numbers, or int8 codes
+    with one scale per row.
     """
 
     n: int

@@ -13,11 +13,12 @@ from typing import Any
 
 from tvm import te, tirx
 
-from cosyn.codegen.tvm.kernels.gemm_dot import half_of_word
+from cosyn.codegen.tvm.kernels.gemm_dot import bf16_of_word, bf16_value, half_of_word
 from cosyn.codegen.tvm.kernels.gemm_microkernel import LANES
 from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_MANY_ROWS, ManyRowsChoice
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
 from cosyn.codegen.tvm.kernels.packed_weight import PackedWeight, f32, i32, i64
+from cosyn.ir.dtype import DType
 
 Expr = Any  # TVM's expressions overload the operators; its stubs do not say so
 
@@ -40,8 +41,10 @@ def takes_many_rows(layout: PackedLayout, rows: int | None) -> bool:
 
     An intrinsic cannot have loops of one step, so a row of one word or one group is too short.
     """
-    if layout.format is None or (rows is not None and rows <= _MOST_ROWS):
+    if rows is not None and rows <= _MOST_ROWS:
         return False
+    if layout.format is None:
+        return layout.dtype is DType.BF16 and layout.activation == "bf16" and layout.k % 2 == 0 and layout.k > 2
     if layout.activation == "int8":
         return layout.groups == 1 and layout.format.bits == 8 and layout.k % 4 == 0 and layout.k > 4
     return 2 < layout.chunk <= _LONGEST_CHUNK and layout.chunk % 2 == 0 and layout.chunk < layout.k
@@ -98,6 +101,25 @@ def many_rows_int16(x: te.Tensor, weight: PackedWeight) -> te.Tensor:
         return te.sum(scales(s, g) * factors(b, g, c) * exact.astype("float32"), axis=[g, word, half])
 
     return te.compute((codes.shape[0], i64(layout.padded_n)), product, name="linear_many_int16")
+
+
+def many_rows_bf16(x: te.Tensor, weight: PackedWeight) -> te.Tensor:
+    """Σ_k x · weight as f32 `[padded seq, padded n]` for bf16 weights and x of bf16 numbers."""
+    layout = weight.layout
+    tile, _ = tile_shape(layout)
+
+    def upper_half(s: Expr, k: Expr) -> Expr:
+        bits = tirx.reinterpret("uint32", x(tirx.min(s, x.shape[0] - 1), k))
+        return (bits >> tirx.const(16, "uint32")).astype("uint16")
+
+    halves = te.compute((_padded_rows(x, tile), i64(layout.k)), upper_half, name="linear_x")
+    word, half = _axis(layout.k // 2, "word"), _axis(2, "half")
+
+    def product(s: Expr, n: Expr) -> Expr:
+        value = bf16_value(halves(s, word * 2 + half)) * bf16_of_word(weight.float_word((), n, word), half)
+        return te.sum(value, axis=[word, half])
+
+    return te.compute((halves.shape[0], i64(layout.padded_n)), product, name="linear_many_bf16")
 
 
 def _axis(extent: int, name: str) -> Any:

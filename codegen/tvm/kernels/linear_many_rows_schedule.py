@@ -7,7 +7,7 @@ from typing import Any
 
 from tvm import s_tir
 
-from cosyn.codegen.tvm.kernels.gemm_dot import gemm_int8, gemm_int16
+from cosyn.codegen.tvm.kernels.gemm_dot import gemm_bf16, gemm_int8, gemm_int16
 from cosyn.codegen.tvm.kernels.gemm_microkernel import LANES, Product, microkernel, unrolled_words
 from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_MANY_ROWS, ManyRowsChoice
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
@@ -16,7 +16,11 @@ from cosyn.codegen.tvm.kernels.linear_many_rows import tile_shape
 Block = Any
 Loop = Any
 
-_PRODUCTS: Mapping[str, Product] = {"linear_many_int8": "int8", "linear_many_int16": "int16"}
+_PRODUCTS: Mapping[str, Product] = {
+    "linear_many_int8": "int8",
+    "linear_many_int16": "int16",
+    "linear_many_bf16": "bf16",
+}
 MANY_ROWS = tuple(_PRODUCTS)
 """Names of the stages that this file schedules."""
 
@@ -64,6 +68,8 @@ def schedule_many_rows(
     _vectorize(schedule, init)
     if product == "int8":
         intrinsic = gemm_int8(rows, vectors, layout.k)
+    elif product == "bf16":
+        intrinsic = gemm_bf16(rows, vectors, layout.k)
     else:
         intrinsic = gemm_int16(rows, vectors, layout.k, layout.chunk)
     schedule.tensorize(row, intrinsic)

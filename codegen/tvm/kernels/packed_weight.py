@@ -88,6 +88,10 @@ class PackedWeight:
         """Word `index` of a row, for codes of one plane."""
         return self._at(f"codes{self.bits}", lead, row, index)
 
+    def float_word(self, lead: Sequence[Expr], row: Expr, index: Expr) -> Expr:
+        """Word `index` of a row of bf16: two columns, the even one in the low half."""
+        return self._at("words", lead, row, index)
+
     def integer(self, lead: Sequence[Expr], row: Expr, group: Expr) -> Expr:
         """The integer scale of a group as i32."""
         return self._at("integers", lead, row, group).astype("int32")
