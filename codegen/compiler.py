@@ -18,6 +18,8 @@ from cosyn.codegen.manifest import FORMAT, program_json, program_manifest
 from cosyn.codegen.pack_weights import WeightPacker
 from cosyn.codegen.tvm.backends import backend_for
 from cosyn.codegen.tvm.build_program import BuiltProgram, build_program
+from cosyn.codegen.tvm.choice_table import ChoiceTable
+from cosyn.codegen.tvm.kernel_listing import served_kernels
 from cosyn.codegen.tvm.relax_module import build_module
 from cosyn.ir.dtype import DType
 from cosyn.ir.frontend import ImportedModel, import_model
@@ -48,7 +50,7 @@ class Progress(Protocol):
 class CompileRequest:
     """Everything that a compilation depends on. `max_seq` None: what the model was made for.
 
-    `kept`: the N of N:16 sparsity that a recipe with a density may choose.
+    `kept`: the N of N:16 sparsity that a recipe with a density may choose. `choices`: what `cosyn tune` measured.
     """
 
     model: str
@@ -65,6 +67,7 @@ class CompileRequest:
     stop_after: str | None = None
     verify: bool = False
     kept: tuple[int, ...] = KEPT
+    choices: ChoiceTable | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ def compile_model(request: CompileRequest, progress: Progress) -> CompileResult:
     if request.stop_after is not None:
         return CompileResult(None)
     progress.step(3, _STEPS, "lower and schedule kernels")
-    built = build_program(lowered.graph, lowered.fusion, lowered.memory, backend, lowered.chunk)
+    built = build_program(lowered.graph, lowered.fusion, lowered.memory, backend, lowered.chunk, request.choices)
     with staged_folder(request.output) as folder:
         progress.step(4, _STEPS, "generate code")
         target = backend.build(built.program, build_module(built.program, built.kernels), folder)
@@ -204,6 +207,7 @@ def _manifest(
 ) -> dict[str, object]:
     return {
         **program_manifest(built.program, packer.specs),
+        "kernels": [k.to_json() for k in served_kernels(built)],
         **_origin(request, lowered, built.program.output, target),
     }
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from cosyn import __version__
-from cosyn.commands import bench, compile, doctor, estimate, eval, inspect, recipes, run, targets, verify
+from cosyn.commands import bench, compile, doctor, estimate, eval, inspect, recipes, run, targets, tune, verify
 from cosyn.console import Console
 from cosyn.errors import CommandError, Failure, describe
 from cosyn.interruption import Interruption
@@ -24,6 +24,7 @@ VERBS = {
     "run": run,
     "eval": eval,
     "bench": bench,
+    "tune": tune,
     "verify": verify,
     "inspect": inspect,
     "estimate": estimate,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cosyn.codegen.compiler import CompileRequest, Progress, lower_model
 from cosyn.errors import CommandError
@@ -77,6 +79,15 @@ def inspect_artifact(folder: Path) -> Inspection:
     fusion = fuse(graph)
     memory = plan_memory(graph, fusion, {"seq": largest.max_seq, "out": largest.max_out})
     return Inspection(graph, fusion, memory)
+
+
+def artifact_kernels(folder: Path) -> list[dict[str, Any]]:
+    """What the manifest says of the artifact's kernels: see `codegen.tvm.kernel_listing`."""
+    file = folder / "manifest.json"
+    listed = json.loads(file.read_text(encoding="utf-8")).get("kernels") if file.is_file() else None
+    if not isinstance(listed, list):
+        raise CommandError(f"{folder} does not list its kernels", "they are listed in artifacts: see `cosyn compile`")
+    return listed
 
 
 def inspect_model(request: CompileRequest, progress: Progress) -> Inspection:

@@ -13,6 +13,7 @@ from pathlib import Path
 from cosyn.runtime.errors import HostError
 
 _CPUINFO = Path("/proc/cpuinfo")
+_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _MACHINES = {"arm64": "aarch64", "AMD64": "x86_64"}
 """What other systems call the instruction sets that Linux and LLVM name alike."""
 _AT_HWCAP, _AT_HWCAP2 = 16, 26
@@ -80,6 +81,17 @@ def physical_cores() -> int:
         and (allowed is None or int(record.get("processor", -1)) in allowed)
     }
     return len(cores) or usable_cores()
+
+
+def last_level_cache_bytes() -> int:
+    """Bytes of the largest cache of the first core; 32 MiB where the system does not say."""
+    sizes = [_bytes(p.read_text()) for p in _CACHES.glob("index*/size")]
+    return max(sizes, default=32 << 20)
+
+
+def _bytes(text: str) -> int:
+    number, unit = text.strip()[:-1], text.strip()[-1:]
+    return int(number) << {"K": 10, "M": 20, "G": 30}[unit]
 
 
 def check_machine(triple: str) -> None:

@@ -10,6 +10,9 @@ import pytest
 # One thread per test process: tests run side by side, and results must not depend on the machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# What somebody measured with `cosyn tune` on this machine must not change what tests compile.
+os.environ["COSYN_TUNE_CACHE"] = "/nonexistent/cosyn-tests"
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

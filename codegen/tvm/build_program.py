@@ -10,6 +10,7 @@ from tvm import tirx
 
 from cosyn.codegen.program import EntryPoint, Launch, Program
 from cosyn.codegen.tvm.backend import Backend
+from cosyn.codegen.tvm.choice_table import ChoiceTable
 from cosyn.codegen.tvm.kernels.linear_layout import Activation, PackedLayout, layout_for
 from cosyn.codegen.tvm.lower_group import GroupLowering, LoweredGroup, packed_operands
 from cosyn.ir.graph import Graph
@@ -20,33 +21,47 @@ from cosyn.passes.plan_memory import MemoryPlan
 
 @dataclass(frozen=True)
 class BuiltProgram:
-    """A program, its scheduled kernels by name, and the packed layouts of the weights that they read."""
+    """A program, its scheduled kernels by name, the packed layouts of the weights that they read, and the choices
+    that kernels were made with.
+    """
 
     program: Program
     kernels: dict[str, tirx.PrimFunc]
     layouts: dict[str, PackedLayout]
+    choices: ChoiceTable
 
 
 def build_program(
-    graph: Graph, fusion: FusionPlan, memory: MemoryPlan, backend: Backend, prefill_chunk: int
+    graph: Graph,
+    fusion: FusionPlan,
+    memory: MemoryPlan,
+    backend: Backend,
+    prefill_chunk: int,
+    choices: ChoiceTable | None = None,
 ) -> BuiltProgram:
-    """Lower and schedule every group: once for steps of one token, once for steps of up to `prefill_chunk`."""
+    """Lower and schedule every group: once for steps of one token, once for steps of up to `prefill_chunk`.
+
+    `choices`: what was measured to be better than the kernels' defaults.
+    """
     layouts = linear_layouts(graph)
     kernels = backend.extra_kernels()
     entries = []
-    for name, rows in (("decode", 1), ("prefill", prefill_chunk)):
-        entry = EntryPoint(name, rows, rows, ())
+    for entry in entry_points(prefill_chunk):
         table = _KernelTable(backend, memory, entry, kernels)
-        lowering = GroupLowering(graph, layouts, entry.bound, backend.forms)
+        lowering = GroupLowering(graph, layouts, entry.bound, backend.forms, choices)
         launches = tuple(
             table.launch(lowering.lower(group), graph.producers[group.anchor].location.layer)
             for group in fusion.groups
             if group.kind != "view"
         )
-        entries.append(EntryPoint(name, rows, rows, launches))
-        if prefill_chunk == 1:
-            break
-    return BuiltProgram(Program(graph, fusion, memory, tuple(entries)), kernels, layouts)
+        entries.append(replace(entry, launches=launches))
+    return BuiltProgram(Program(graph, fusion, memory, tuple(entries)), kernels, layouts, choices or ChoiceTable())
+
+
+def entry_points(prefill_chunk: int) -> tuple[EntryPoint, ...]:
+    """The specialisations of a step, still without launches."""
+    decode = EntryPoint("decode", 1, 1, ())
+    return (decode,) if prefill_chunk == 1 else (decode, EntryPoint("prefill", prefill_chunk, prefill_chunk, ()))
 
 
 def linear_layouts(graph: Graph) -> dict[str, PackedLayout]:
@@ -65,6 +80,14 @@ def _activation(graph: Graph, node: Node) -> Activation:
     return "bf16" if node.op == "linear" and source is not None and source.op == "round_bf16" else "float"
 
 
+def allow_in_place(lowered: LoweredGroup, memory: MemoryPlan) -> LoweredGroup:
+    """The group as the memory plan lets it run: LLVM is told that no parameters share memory, unless some do."""
+    roots = {memory.root(a.ref) for a in lowered.arguments}
+    if any(memory.root(r) in roots for r in lowered.results):
+        return replace(lowered, function=lowered.function.with_attr("tirx.noalias", False))
+    return lowered
+
+
 class _KernelTable:
     """Scheduled kernels of one entry point; groups with equal functions share one."""
 
@@ -78,15 +101,8 @@ class _KernelTable:
         self._known: dict[int, list[tuple[tirx.PrimFunc, str]]] = {}
 
     def launch(self, lowered: LoweredGroup, layer: str) -> Launch:
-        if self._works_in_place(lowered):
-            # LLVM is otherwise told that no two parameters share memory.
-            lowered = replace(lowered, function=lowered.function.with_attr("tirx.noalias", False))
+        lowered = allow_in_place(lowered, self._memory)
         return Launch(lowered.group.name, self._kernel(lowered), lowered.arguments, lowered.results, layer)
-
-    def _works_in_place(self, lowered: LoweredGroup) -> bool:
-        """Whether the memory plan lets a result replace an operand."""
-        roots = {self._memory.root(a.ref) for a in lowered.arguments}
-        return any(self._memory.root(r) in roots for r in lowered.results)
 
     def _kernel(self, lowered: LoweredGroup) -> str:
         same = self._known.setdefault(tvm_ffi.structural_hash(lowered.function), [])

@@ -61,7 +61,8 @@ class CpuBackend:
         kind = lowered.group.kind
         schedule = s_tir.Schedule(lowered.function)
         if kind in ("linear", "linear_i8"):
-            schedule_linear(schedule, lowered.layouts[0], seq, self.tvm_target)
+            choice = lowered.choice
+            schedule_linear(schedule, lowered.layouts[0], seq, self.tvm_target, choice.few_rows, choice.many_rows)
         elif kind == "expert_linear":
             schedule_expert_linear(schedule, lowered.layouts[0], self.tvm_target)
         elif kind == "attend":

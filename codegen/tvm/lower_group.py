@@ -10,6 +10,7 @@ from tvm import te, tirx
 
 from cosyn.codegen.program import Argument, state_pieces
 from cosyn.codegen.tvm.arena_views import with_arena_views
+from cosyn.codegen.tvm.choice_table import ChoiceTable, choice_key
 from cosyn.codegen.tvm.compute import BUILDERS, Stage
 from cosyn.codegen.tvm.compute.stage import tvm_dtype
 from cosyn.codegen.tvm.dims import Dims
@@ -17,6 +18,7 @@ from cosyn.codegen.tvm.forms import KernelForms, NeutralForms
 from cosyn.codegen.tvm.kernels.expert_linear import expert_linear_compute
 from cosyn.codegen.tvm.kernels.kv_append import kv_append_prim_func
 from cosyn.codegen.tvm.kernels.linear import linear_compute, linear_i8_compute
+from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_KERNEL_CHOICE, KernelChoice
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
 from cosyn.codegen.tvm.kernels.topk import topk_prim_func
 from cosyn.ir.dtype import DType
@@ -32,7 +34,8 @@ from cosyn.passes.fuse import Group
 class LoweredGroup:
     """The function of a group, and what its parameters stand for: `arguments` are read, `results` written.
 
-    `title` describes it in names of kernels; `layouts` are those of the packed weights, in the order of its nodes.
+    `title` describes it in names of kernels; `layouts` are those of the packed weights, in the order of its nodes;
+    `choice` is what a linear was lowered with, and is to be scheduled with.
     """
 
     group: Group
@@ -41,13 +44,15 @@ class LoweredGroup:
     results: tuple[str, ...]
     title: str
     layouts: tuple[PackedLayout, ...] = ()
+    choice: KernelChoice = DEFAULT_KERNEL_CHOICE
 
 
 class GroupLowering:
     """Lowers the groups of one graph for one entry point.
 
     `layouts` gives every matrix that a linear reads its packed layout; other weights are passed whole, 1-D ones
-    as f32. `bound` fixes symbols, as in `{"seq": 1}`. `forms` says which form of a kernel the backend schedules.
+    as f32. `bound` fixes symbols, as in `{"seq": 1}`. `forms` says which form of a kernel the backend schedules,
+    `choices` what is better than the defaults.
     """
 
     def __init__(
@@ -56,11 +61,13 @@ class GroupLowering:
         layouts: Mapping[str, PackedLayout],
         bound: dict[str, int],
         forms: KernelForms | None = None,
+        choices: ChoiceTable | None = None,
     ) -> None:
         self.graph = graph
         self.layouts = layouts
         self.bound = bound
         self.forms = forms or NeutralForms()
+        self.choices = choices or ChoiceTable()
 
     @property
     def seq(self) -> int | None:
@@ -106,6 +113,7 @@ class GroupLowering:
         placeholders: dict[Argument, te.Tensor] = {}
         env: dict[str, te.Tensor] = {}
         layouts: list[PackedLayout] = []
+        choice = DEFAULT_KERNEL_CHOICE
         for argument in self.arguments(group):
             placeholders[argument] = self._placeholder(argument, dims)
             if not argument.piece:
@@ -114,7 +122,8 @@ class GroupLowering:
             node = self.graph.producers[name]
             if node.op in _PACKED_OPERAND:
                 layouts.append(self.layouts[_weight_ref(node)])
-                tensors = [self._linear(node, layouts[-1], env, placeholders)]
+                choice = self.choices.choice(choice_key(node.op, layouts[-1], self.seq))
+                tensors = [self._linear(node, layouts[-1], choice, env, placeholders)]
             else:
                 operands = [env[r] for r in node.operands]
                 tensors = list(BUILDERS[node.op](Stage(node, operands, dims)))
@@ -123,12 +132,14 @@ class GroupLowering:
         function = te.create_prim_func([*placeholders.values(), *outputs])
         title = "_".join(dict.fromkeys(self.graph.producers[n].op for n in group.nodes))
         arguments = tuple(placeholders)
-        return LoweredGroup(group, with_arena_views(function), arguments, group.outputs, title, tuple(layouts))
+        function = with_arena_views(function)
+        return LoweredGroup(group, function, arguments, group.outputs, title, tuple(layouts), choice)
 
     def _linear(
         self,
         node: Node,
         layout: PackedLayout,
+        choice: KernelChoice,
         env: Mapping[str, te.Tensor],
         placeholders: Mapping[Argument, te.Tensor],
     ) -> te.Tensor:
@@ -136,12 +147,12 @@ class GroupLowering:
         pieces = [placeholders[Argument(weight, p.name)] for p in layout.pieces]
         if node.op == "linear_i8":
             codes, scales, _, *bias = node.operands
-            return linear_i8_compute(env[codes], env[scales], pieces, layout, form, _bias(bias, env))
+            return linear_i8_compute(env[codes], env[scales], pieces, layout, form, _bias(bias, env), choice.many_rows)
         if node.op == "expert_linear":
             x, ids, _, *bias = node.operands
             return expert_linear_compute(env[x], env[ids], pieces, layout, form, _bias(bias, env))
         x, _, *bias = node.operands
-        return linear_compute(env[x], pieces, layout, form, _bias(bias, env))
+        return linear_compute(env[x], pieces, layout, form, _bias(bias, env), choice.many_rows)
 
     def _placeholder(self, argument: Argument, dims: Dims) -> te.Tensor:
         name = _identifier(argument)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict, Unpack
 
@@ -75,6 +76,11 @@ def command(
         str | None, typer.Option("--stop-after", metavar="PASS", help="Stop after this pass; no artifact.")
     ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Check the IR's rules between passes.")] = False,
+    tuned: Annotated[
+        Path | None,
+        typer.Option("--tuned", metavar="FILE", help="Choices of `cosyn tune -o FILE`; default: this user's cache."),
+    ] = None,
+    no_tuned: Annotated[bool, typer.Option("--no-tuned", help="The default choices, whatever was measured.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
@@ -95,6 +101,8 @@ def command(
         sinks=sinks, block_mask=block_mask, dump_ir=dump_ir, stop_after=stop_after, verify=verify,
     )  # fmt: skip
     _refuse_to_replace(request.output)
+    if not no_tuned:
+        request = _with_tuned_choices(console, request, tuned)
 
     from cosyn.codegen.compiler import compile_model
 
@@ -163,6 +171,21 @@ def make_request(
     from cosyn.codegen.compiler import CompileRequest
 
     return CompileRequest(model, chosen_target, chosen_recipe, output, **options)
+
+
+def _with_tuned_choices(console: Console, request: CompileRequest, file: Path | None) -> CompileRequest:
+    """The request with what `cosyn tune` measured on this machine, said where there is any."""
+    from cosyn.tuned_choices import tuned_choices
+
+    if file is not None and not file.exists():
+        raise CommandError(f"{file}: no such file", "make it with: cosyn tune MODEL -o FILE")
+    choices, warning = tuned_choices(request.target, file)
+    if warning:
+        console.log(f"warning: {warning}")
+    if choices is None:
+        return request
+    console.found(f"measured choices for {len(choices.kernels)} kernels of this machine", "--no-tuned")
+    return replace(request, choices=choices)
 
 
 def allow_local_modules(model: str) -> None:

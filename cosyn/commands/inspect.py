@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cosyn.commands.compile import make_request
 from cosyn.commands.options import Json, Quiet, Verbose, examples
+from cosyn.commands.tune import choice_text
 from cosyn.console import Console, table
 from cosyn.errors import CommandError
 
@@ -39,6 +40,9 @@ def command(
         bool, typer.Option("--weights", help="How each matrix is stored, and how many of 16 weights it keeps.")
     ] = False,
     groups: Annotated[bool, typer.Option("--groups", help="What becomes one kernel.")] = False,
+    kernels: Annotated[
+        bool, typer.Option("--kernels", help="For an artifact: which kernel serves which shape and tokens.")
+    ] = False,
     memory: Annotated[bool, typer.Option("--memory", help="Where each value lies in the arena.")] = False,
     picture: Annotated[
         Path | None,
@@ -89,6 +93,10 @@ def command(
         data["groups"] = [asdict(g) for g in found.fusion.groups]
         lines += ["", *table(("GROUP", "KIND", "NODES"), [(g.name, g.kind, " ".join(g.nodes))
                                                          for g in found.fusion.groups])]  # fmt: skip
+    if kernels:
+        served = inspection.artifact_kernels(Path(model))
+        data["served_kernels"] = served
+        lines += ["", *_kernel_lines(served)]
     if memory:
         data["buffers"] = {ref: asdict(b) for ref, b in found.memory.buffers.items()}
         lines += ["", *_memory_lines(found)]
@@ -167,6 +175,18 @@ def _weight_lines(stored: list[StoredMatrix]) -> list[str]:
         share = sum(math.prod(m.shape) * m.kept for m in stored) / (16 * total)
         lines.append(f"kept: {share:.1%} of {total:,} weights")
     return lines
+
+
+def _kernel_lines(served: list[dict[str, Any]]) -> list[str]:
+    cells = [
+        (
+            k["kernel"], f"{k['n']}x{k['k']}" if "n" in k else "", k.get("weight", ""),
+            "..".join(dict.fromkeys(map(str, k["rows"]))), k["form"], str(k["launches"]),
+            choice_text(k.get("choice", {})) if "n" in k else "",
+        )
+        for k in served
+    ]  # fmt: skip
+    return table(("KERNEL", "WEIGHT", "FORMAT", "TOKENS", "FORM", "CALLS", "CHOICE"), cells)
 
 
 def _memory_lines(found: Inspection) -> list[str]:

@@ -12,6 +12,7 @@ from tvm import s_tir, te, tirx
 from tvm.target import Target
 
 from cosyn.codegen.tvm.kernels.linear import Form, linear_compute, linear_i8_compute
+from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_KERNEL_CHOICE, KernelChoice
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout, layout_for
 from cosyn.codegen.tvm.kernels.linear_schedule_cpu import schedule_linear
 from cosyn.codegen.tvm.kernels.packed_weight import i64
@@ -69,9 +70,10 @@ def build(
     target: Target,
     epilogue: Epilogue | None = None,
     form: Form = "cpu",
+    choice: KernelChoice = DEFAULT_KERNEL_CHOICE,
 ) -> Any:
     """The compiled function (x[, x scales], pieces…, epilogue operands…, results…)."""
-    function = lower(layout, seq, target, epilogue, form)
+    function = lower(layout, seq, target, epilogue, form, choice)
     return tvm.compile(tvm.IRModule({"main": function}), target)["main"]
 
 
@@ -81,6 +83,7 @@ def lower(
     target: Target,
     epilogue: Epilogue | None = None,
     form: Form = "cpu",
+    choice: KernelChoice = DEFAULT_KERNEL_CHOICE,
 ) -> tirx.PrimFunc:
     """The scheduled function that `build` compiles."""
     rows = tirx.Var("seq", "int64") if seq is None else i64(seq)
@@ -90,14 +93,14 @@ def lower(
     if layout.activation == "int8":
         scales = te.placeholder((rows, i64(1)), "float32", name="x_scales")
         inputs.append(scales)
-        y = linear_i8_compute(x, scales, pieces, layout, form)
+        y = linear_i8_compute(x, scales, pieces, layout, form, choice=choice.many_rows)
     else:
-        y = linear_compute(x, pieces, layout, form)
+        y = linear_compute(x, pieces, layout, form, choice=choice.many_rows)
     more, results = epilogue(y) if epilogue else ((), (y,))
     function = te.create_prim_func([*inputs, *pieces, *more, *results])
     schedule = s_tir.Schedule(function)
     if form != "neutral":
-        schedule_linear(schedule, layout, seq, target)
+        schedule_linear(schedule, layout, seq, target, choice.few_rows, choice.many_rows)
     return schedule.mod["main"]
 
 

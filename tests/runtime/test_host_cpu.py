@@ -86,3 +86,12 @@ def test_an_artifact_for_another_cpu_is_refused(artifact: Path) -> None:
     handmade.write_manifest(artifact, values)
     with pytest.raises(HostError, match="lacks: avx9000"):
         open_artifact(artifact)
+
+
+def test_the_last_cache_is_the_largest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_cpu, "_CACHES", tmp_path)
+    assert host_cpu.last_level_cache_bytes() == 32 << 20
+    for index, size in enumerate(("32K", "1024K", "96M")):
+        (tmp_path / f"index{index}").mkdir()
+        (tmp_path / f"index{index}" / "size").write_text(f"{size}\n")
+    assert host_cpu.last_level_cache_bytes() == 96 << 20

@@ -18,6 +18,7 @@ from tvm import te, tirx
 
 from cosyn.codegen.tvm.kernels.fixed_point import FixedPoint, combined, exact_size
 from cosyn.codegen.tvm.kernels.integer_scales import expanded_weight, scaled_rows
+from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_MANY_ROWS, ManyRowsChoice
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
 from cosyn.codegen.tvm.kernels.linear_many_rows import many_rows_bf16, many_rows_int8, many_rows_int16, takes_many_rows
 from cosyn.codegen.tvm.kernels.packed_weight import (
@@ -35,14 +36,13 @@ Form = Literal["neutral", "cpu", "cpu_vnni", "cpu_bf16", "cpu_signed"]
 VNNI_FORMS = ("cpu_vnni", "cpu_bf16")
 BF16_FORMS = ("cpu_bf16",)
 
-_ROW_TILE = 8
 _SIGN = 128
 """What an 8-bit code loses when its highest bit is flipped and it is read as signed."""
 
 
-def row_tile(seq: int | None) -> int:
+def row_tile(seq: int | None, choice: ManyRowsChoice = DEFAULT_MANY_ROWS) -> int:
     """Rows of x that a CPU kernel for `seq` rows (None: any number) works on at once."""
-    return _ROW_TILE if seq is None else min(_ROW_TILE, seq)
+    return choice.tile_rows if seq is None else min(choice.tile_rows, seq)
 
 
 def linear_compute(
@@ -51,6 +51,7 @@ def linear_compute(
     layout: PackedLayout,
     form: Form = "neutral",
     bias: te.Tensor | None = None,
+    choice: ManyRowsChoice = DEFAULT_MANY_ROWS,
 ) -> te.Tensor:
     """x f32 `[seq, k]` · weightᵀ (+ bias f32/f16 `[n]`) as f32 `[seq, n]`.
 
@@ -61,9 +62,9 @@ def linear_compute(
     if form == "neutral":
         total = _neutral(x, weight)
     elif form in (VNNI_FORMS if layout.format else BF16_FORMS) and takes_many_rows(layout, _rows(x)):
-        total = many_rows_int16(x, weight) if layout.format else many_rows_bf16(x, weight)
+        total = (many_rows_int16 if layout.format else many_rows_bf16)(x, weight, choice)
     elif layout.format is None or _rows(x) != 1:
-        total = _tiled(x, weight)
+        total = _tiled(x, weight, row_tile(_rows(x), choice))
     elif form in VNNI_FORMS and layout.whole_words and layout.chunk <= exact_size(weight.bits):
         total = _fixed(x, weight)
     else:
@@ -78,6 +79,7 @@ def linear_i8_compute(
     layout: PackedLayout,
     form: Form = "neutral",
     bias: te.Tensor | None = None,
+    choice: ManyRowsChoice = DEFAULT_MANY_ROWS,
 ) -> te.Tensor:
     """(codes i8 `[seq, k]` · weightᵀ) · scales f32 `[seq, 1]` (+ bias) as f32 `[seq, n]`.
 
@@ -88,9 +90,9 @@ def linear_i8_compute(
     if layout.integer_scales and form != "neutral" and _rows(codes) != 1:
         weight = expanded_weight(weight)
     if form in VNNI_FORMS and takes_many_rows(weight.layout, _rows(codes)):
-        return _result(codes, many_rows_int8(codes, weight), layout, bias, scales)
+        return _result(codes, many_rows_int8(codes, weight, choice), layout, bias, scales)
     signed = form == "cpu_signed" and weight.layout.whole_words and weight.bits == 8
-    total = _grouped(codes, weight, row_tile(_rows(codes)) if form != "neutral" else 1, signed)
+    total = _grouped(codes, weight, row_tile(_rows(codes), choice) if form != "neutral" else 1, signed)
     if weight.layout.integer_scales:
         total = scaled_rows(weight, total)
     return _result(codes, total, layout, bias, scales)
@@ -149,9 +151,9 @@ def _tiled_rows(x: te.Tensor, tile: int) -> tuple[Expr, Any]:
     return padded, (lambda s: s) if exact else (lambda s: tirx.min(s, rows - 1))
 
 
-def _tiled(x: te.Tensor, weight: PackedWeight) -> te.Tensor:
+def _tiled(x: te.Tensor, weight: PackedWeight, tile: int) -> te.Tensor:
     layout = weight.layout
-    padded, row = _tiled_rows(x, row_tile(_rows(x)))
+    padded, row = _tiled_rows(x, tile)
     values = te.compute(
         (i64(layout.padded_n), i64(layout.k)),
         lambda n, k: weight.value((), n, k, fast=True),

@@ -50,10 +50,10 @@ def takes_many_rows(layout: PackedLayout, rows: int | None) -> bool:
     return 2 < layout.chunk <= _LONGEST_CHUNK and layout.chunk % 2 == 0 and layout.chunk < layout.k
 
 
-def many_rows_int8(codes: te.Tensor, weight: PackedWeight) -> te.Tensor:
+def many_rows_int8(codes: te.Tensor, weight: PackedWeight, choice: ManyRowsChoice = DEFAULT_MANY_ROWS) -> te.Tensor:
     """Weight scale · (Σ_k codes · weight) as f32 `[padded seq, padded n]`, for 8-bit weights with row scales."""
     layout = weight.layout
-    tile, _ = tile_shape(layout)
+    tile, _ = tile_shape(layout, choice)
     x = _padded(codes, tile)
     j = te.reduce_axis((i64(0), i64(layout.k)), name="j")
     sums = te.compute((x.shape[0],), lambda s: te.sum(x(s, j).astype("int32"), axis=j), name="linear_xsum")
@@ -72,10 +72,10 @@ def many_rows_int8(codes: te.Tensor, weight: PackedWeight) -> te.Tensor:
     return te.compute(part.shape, scaled, name="linear_acc")
 
 
-def many_rows_int16(x: te.Tensor, weight: PackedWeight) -> te.Tensor:
+def many_rows_int16(x: te.Tensor, weight: PackedWeight, choice: ManyRowsChoice = DEFAULT_MANY_ROWS) -> te.Tensor:
     """Σ_k x · weight as f32 `[padded seq, padded n]` for quantized weights: x as 16-bit codes."""
     layout, block = weight.layout, weight.layout.block
-    tile, _ = tile_shape(layout)
+    tile, _ = tile_shape(layout, choice)
     size, groups, words = layout.chunk, layout.k // layout.chunk, layout.chunk // 2
     codes, scales = _in_16_bits(x, size, tile)
     per_group = layout.group // size
@@ -103,10 +103,10 @@ def many_rows_int16(x: te.Tensor, weight: PackedWeight) -> te.Tensor:
     return te.compute((codes.shape[0], i64(layout.padded_n)), product, name="linear_many_int16")
 
 
-def many_rows_bf16(x: te.Tensor, weight: PackedWeight) -> te.Tensor:
+def many_rows_bf16(x: te.Tensor, weight: PackedWeight, choice: ManyRowsChoice = DEFAULT_MANY_ROWS) -> te.Tensor:
     """Σ_k x · weight as f32 `[padded seq, padded n]` for bf16 weights and x of bf16 numbers."""
     layout = weight.layout
-    tile, _ = tile_shape(layout)
+    tile, _ = tile_shape(layout, choice)
 
     def upper_half(s: Expr, k: Expr) -> Expr:
         bits = tirx.reinterpret("uint32", x(tirx.min(s, x.shape[0] - 1), k))

@@ -16,7 +16,12 @@ from cosyn.codegen.tvm.cpu_target import has_bf16, has_neon_dot, has_vnni, vecto
 from cosyn.codegen.tvm.kernels.dot_neon import neon_dot
 from cosyn.codegen.tvm.kernels.dot_vnni import vnni_dot
 from cosyn.codegen.tvm.kernels.linear import Form, row_tile
-from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_CHOICE, LinearChoice
+from cosyn.codegen.tvm.kernels.linear_choice import (
+    DEFAULT_CHOICE,
+    DEFAULT_MANY_ROWS,
+    LinearChoice,
+    ManyRowsChoice,
+)
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
 from cosyn.codegen.tvm.kernels.linear_many_rows_schedule import MANY_ROWS, schedule_many_rows
 
@@ -42,11 +47,13 @@ def schedule_linear(
     seq: int | None,
     target: Target,
     choice: LinearChoice = DEFAULT_CHOICE,
+    many_rows: ManyRowsChoice = DEFAULT_MANY_ROWS,
 ) -> None:
     """Schedule, in place, a function made of a CPU form of `linear_compute` and elementwise epilogues.
 
-    `seq` is the static number of rows, or None where it is symbolic. The other blocks of the function must be
-    elementwise over `[seq, n]` and follow the linear layer; those that are not results are inlined.
+    `seq` is the static number of rows, or None where it is symbolic; `many_rows` is what the form was made
+    with. The other blocks of the function must be elementwise over `[seq, n]` and follow the linear layer; those
+    that are not results are inlined.
     """
     lanes = min(vector_lanes(target), layout.block)
     stages = {name: schedule.get_sblock(name) for name in _stage_names(schedule)}
@@ -54,7 +61,7 @@ def schedule_linear(
         layout = layout.expanded
     epilogue = _inline_epilogue(schedule, stages)
     if any(name in stages for name in MANY_ROWS):
-        schedule_many_rows(schedule, stages, epilogue, layout)
+        schedule_many_rows(schedule, stages, epilogue, layout, many_rows)
         return
     acc = stages["linear_acc"]
     rows, columns, reduction = schedule.get_loops(acc)
@@ -62,7 +69,7 @@ def schedule_linear(
     block, inner = schedule.split(columns, [None, layout.block])
     vectors = layout.block // lanes if single else min(_TILE_VECTORS[lanes], layout.block // lanes)
     sub, u, v = schedule.split(inner, [None, vectors, lanes])
-    tile, m = schedule.split(rows, [None, row_tile(seq)])
+    tile, m = schedule.split(rows, [None, row_tile(seq, many_rows)])
     words = _word_loops(schedule, reduction, layout) if "linear_part" not in stages else (reduction,)
     schedule.reorder(block, sub, tile, *words, m, u, v)
     schedule.set_scope(acc, 0, "local")
