@@ -21,8 +21,8 @@ pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "aarch64 co
 
 SHIPPED = Path(__file__).resolve().parents[2] / "examples/models/pydoc-llama"
 NEW_TOKENS = 8
-LIKE_HUGGING_FACE = ("fp32", "bf16")
-"""Recipes in which Hugging Face's tokens are the right ones; in others those of this machine's artifacts are."""
+LIKE_HUGGING_FACE = "bf16"
+"""The recipe in which Hugging Face's tokens are the right ones; in others those of this machine's artifacts are."""
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def check(model: Path, recipes: tuple[str, ...], target: str, scratch: Path) -> 
     options: dict[str, Any] = {"max_seq": 64, "prefill_chunk": 16}
     for recipe in recipes:
         compile_folder(model, scratch / recipe, recipe, target=target, **options)
-        if recipe in LIKE_HUGGING_FACE:
+        if recipe == LIKE_HUGGING_FACE:
             expected[recipe] = case["output_ids"][len(prompt) : len(prompt) + NEW_TOKENS]
             continue
         compile_folder(model, scratch / "here" / recipe, recipe, **options)
@@ -58,11 +58,11 @@ def check(model: Path, recipes: tuple[str, ...], target: str, scratch: Path) -> 
 
 
 def test_the_shipped_model_writes_the_same_tokens(tmp_path: Path) -> None:
-    check(SHIPPED, ("bf16", "w4a8_g32"), "cpu:aarch64_i8mm", tmp_path)
+    check(SHIPPED, ("w4a8_g32",), "cpu:aarch64_i8mm", tmp_path)
 
 
 def test_stories_writes_the_same_tokens(shared_dir: Path, tmp_path: Path) -> None:
     model = shared_dir / "models/stories260K"
-    features = check(model, ("fp32", "w8a8", "w4a16_g32", "w4a8_g32_kv8"), "cpu:aarch64", tmp_path)
+    features = check(model, ("bf16", "w8a8", "w4a16_g32", "w4a8_g32_kv8"), "cpu:aarch64", tmp_path)
     # The emulated processor has them; /proc/cpuinfo tells of this machine.
     assert {"asimd", "asimddp", "i8mm"} <= set(features)
