@@ -228,7 +228,7 @@ def _group_sums(x: te.Tensor, size: int, dtype: str) -> te.Tensor:
     )
 
 
-def _partial_sums(x: te.Tensor, weight: PackedWeight, padded: Expr, row: Any, less: int) -> te.Tensor:
+def _partial_sums(x: te.Tensor, weight: PackedWeight, padded: Expr, row: Any, less: int = 0) -> te.Tensor:
     """`[rows, chunks, n]`: Σ x · (code - `less`) (int8 x), or Σ x · (1 + code / 2^bits)."""
     layout, size, bits = weight.layout, weight.layout.chunk, weight.bits
     shape = (padded, i64(layout.k // size), i64(layout.padded_n))
