@@ -37,9 +37,10 @@ def schedule_rows(schedule: s_tir.Schedule, lanes: int) -> None:
 def _inline_intermediates(schedule: s_tir.Schedule) -> None:
     depth = max(len(schedule.get_loops(block)) for block in _blocks(schedule))
     for block in _blocks(schedule):
-        of_row = len(schedule.get_loops(block)) < depth and not _is_reduction(schedule, block)
+        # A constant has no loop at all.
+        of_row = 0 < len(schedule.get_loops(block)) < depth
         kept = _is_reduction(schedule, block) or _is_table(schedule, block) or _is_result(schedule, block)
-        if not (kept or (of_row and depth > 1) or _costly_to_repeat(schedule, block)):
+        if not (kept or of_row or _costly_to_repeat(schedule, block)):
             schedule.compute_inline(block)
 
 

@@ -10,6 +10,7 @@ import pytest
 from group_harness import Chain, Step, step
 
 from cosyn.ir.ops.attention import RopeAttrs
+from cosyn.ir.ops.elementwise import ScalarAttrs
 from cosyn.ir.ops.movement import AxisAttrs, ReshapeAttrs, SliceAttrs
 from cosyn.ir.ops.row import NormAttrs, TopKAttrs
 from cosyn.ir.types import SEQ
@@ -36,6 +37,14 @@ class TestShapes:
     def test_residual_and_rms_norm(self, rows: int, columns: int) -> None:
         arrays = {"%x": normal(rows, columns), "%y": normal(rows, columns) + 1, "@w": normal(columns)}
         check(arrays, [step("r", "add", "%x", "%y"), step("n", "rms_norm", "%r", "@w", attrs=EPS)], ["%r", "%n"])
+
+    def test_constant_times_row_and_rms_norm(self, rows: int, columns: int) -> None:
+        steps = [
+            step("s", "scalar", attrs=ScalarAttrs(6.93)),
+            step("m", "mul", "%x", "%s"),
+            step("n", "rms_norm", "%m", attrs=EPS),
+        ]
+        check({"%x": normal(rows, columns)}, steps, ["%m", "%n"])
 
     def test_layer_norm(self, rows: int, columns: int) -> None:
         arrays = {"%x": normal(rows, columns) + 30, "@w": normal(columns), "@b": normal(columns) + 1}
