@@ -19,6 +19,7 @@ FORMATS = [
     ("i3g32:f32", "float"), ("u5g32:bf16", "float"), ("i8row:f32", "float"),
     ("i8row:f32", "int8"), ("i4g32:f16", "int8"), ("u4g32:f16", "int8"), ("i2g32:f16", "int8"),
     ("u7row:f32", "int8"), ("i4g32u8:f32", "int8"), ("i4g128u8:f32", "int8"), ("i2g32u8:f32", "int8"),
+    ("i3g32u8:f32", "int8"), ("u3g32:f16", "int8"),
 ]  # fmt: skip
 FEW = [("f32", "float"), ("i4g32:f16", "float"), ("i8row:f32", "int8")]
 SHAPES = [(1, 1), (7, 33), (33, 7), (64, 64), (172, 172), (1, 2048), (172, 64)]

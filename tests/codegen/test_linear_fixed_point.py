@@ -42,7 +42,7 @@ def test_the_form_follows_the_target(target: Target) -> None:
 
 FORMATS = [
     "i4g32:f16", "i4g128:f16", "u4g32:f16", "i4row:f32", "i2g32:f16", "u2g64:bf16", "i8g128:f16", "i8row:f32",
-    "u8g32:f16",
+    "u8g32:f16", "i3g32:f16", "u5g64:f16",
 ]  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def test_one_row(n: int, k: int, stored: str, target: Target) -> None:
 
 def test_other_formats_and_row_counts_are_as_in_the_cpu_form(target: Target) -> None:
     others = [
-        ("i3g32:f16", "float", 1, 1), ("i4g32:f16", "float", 5, 5), ("bf16", "float", 1, 1),
+        ("i6g8:f16", "float", 1, 1), ("i4g32:f16", "float", 5, 5), ("bf16", "float", 1, 1),
         ("i8row:f32", "int8", None, 9),
     ]  # fmt: skip
     for stored, activation, seq, rows in others:

@@ -53,7 +53,7 @@ def test_four_bit_words_hold_eight_columns_of_a_row_in_dot_product_order() -> No
     assert words[0, 0, 0] == 0x88_88_88_88
 
 
-@pytest.mark.parametrize("stored", ["i4g32u8:f32", "i4g128u8:f32", "i4g16u8.8of16:f32"])
+@pytest.mark.parametrize("stored", ["i4g32u8:f32", "i4g128u8:f32", "i3g128u8:f32", "i4g16u8.8of16:f32"])
 @pytest.mark.parametrize(("n", "k"), [(7, 32), (33, 2080), (5, 100)])
 def test_integer_scales_keep_the_values(n: int, k: int, stored: str) -> None:
     kind = weight_type(n, k, stored)

@@ -11,7 +11,7 @@ Stages are named `linear…`; the last one, `linear`, is the result that epilogu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from tvm import te, tirx
@@ -19,7 +19,7 @@ from tvm import te, tirx
 from cosyn.codegen.tvm.kernels.fixed_point import FixedPoint, combined, exact_size
 from cosyn.codegen.tvm.kernels.integer_scales import expanded_weight, scaled_rows
 from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_MANY_ROWS, ManyRowsChoice
-from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
+from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout, Plane
 from cosyn.codegen.tvm.kernels.linear_many_rows import many_rows_bf16, many_rows_int8, many_rows_int16, takes_many_rows
 from cosyn.codegen.tvm.kernels.packed_weight import (
     MANTISSA_BITS,
@@ -43,6 +43,11 @@ _SIGN = 128
 def row_tile(seq: int | None, choice: ManyRowsChoice = DEFAULT_MANY_ROWS) -> int:
     """Rows of x that a CPU kernel for `seq` rows (None: any number) works on at once."""
     return choice.tile_rows if seq is None else min(choice.tile_rows, seq)
+
+
+def part_stage(plane: Plane) -> str:
+    """Name of the stage that sums over a plane of the codes, or over whole codes where that is one stage."""
+    return f"linear_part{plane.shift}" if plane.shift else "linear_part"
 
 
 def linear_compute(
@@ -228,34 +233,57 @@ def _group_sums(x: te.Tensor, size: int, dtype: str) -> te.Tensor:
     )
 
 
-def _partial_sums(x: te.Tensor, weight: PackedWeight, padded: Expr, row: Any, less: int = 0) -> te.Tensor:
-    """`[rows, chunks, n]`: Σ x · (code - `less`) (int8 x), or Σ x · (1 + code / 2^bits)."""
-    layout, size, bits = weight.layout, weight.layout.chunk, weight.bits
+def _partial_sums(
+    x: te.Tensor, weight: PackedWeight, padded: Expr, row: Any, less: int = 0
+) -> Callable[[Expr, Expr, Expr], Expr]:
+    """(row, chunk, n) → Σ x · (code - `less`) (int8 x), or Σ x · (1 + code / 2^bits), of a chunk's columns.
+
+    `less` is for codes of one plane in whole words.
+    """
+    layout, size = weight.layout, weight.layout.chunk
     shape = (padded, i64(layout.k // size), i64(layout.padded_n))
     integer = x.dtype == "int8"
-    dtype = "int32" if integer else "float32"
-    if not layout.whole_words:
-        code = weight.code if integer else weight.code_above_one
-        i = _axis(size, "i")
+    if layout.whole_words and (integer or len(layout.planes) == 1):
+        stages = [
+            te.compute(shape, _plane_sum(x, weight, row, plane, less), name=part_stage(plane))
+            for plane in layout.planes
+        ]
+        if len(stages) == 1:
+            return lambda s, g, n: stages[0](s, g, n)
+        factors = [1 << plane.shift for plane in layout.planes]
+        return lambda s, g, n: sum(part(s, g, n) * factor for part, factor in zip(stages, factors, strict=True))
+    code = weight.code if integer else weight.code_above_one
+    i = _axis(size, "i")
 
-        def at(s: Expr, g: Expr, n: Expr) -> Expr:
-            return te.sum(x(row(s), g * size + i).astype(dtype) * code((), n, g * size + i), axis=i)
+    def at(s: Expr, g: Expr, n: Expr) -> Expr:
+        column = g * size + i
+        return te.sum(x(row(s), column).astype("int32" if integer else "float32") * code((), n, column), axis=i)
 
-        return te.compute(shape, at, name="linear_part")
-    words = size // layout.step
+    part = te.compute(shape, at, name="linear_part")
+    return lambda s, g, n: part(s, g, n)
+
+
+def _plane_sum(
+    x: te.Tensor, weight: PackedWeight, row: Any, plane: Plane, less: int
+) -> Callable[[Expr, Expr, Expr], Expr]:
+    """(row, chunk, n) → the sum over one plane of the codes, of which a chunk is whole words."""
+    size, step = weight.layout.chunk, plane.per_word
+    words = size // step
     word, byte = _axis(words, "word"), _axis(4, "byte")
-    quarter = _axis(layout.step // 4, "quarter") if layout.step > 4 else None
+    quarter = _axis(step // 4, "quarter") if step > 4 else None
     axes = [a for a in (word, quarter, byte) if a is not None]
+    integer = x.dtype == "int8"
 
-    def in_words(s: Expr, g: Expr, n: Expr) -> Expr:
-        stored = weight.word((), n, g * words + word)
+    def at(s: Expr, g: Expr, n: Expr) -> Expr:
+        stored = weight.word((), n, g * words + word, plane)
         if integer:
-            code = code_in_word(stored, quarter, byte, bits)
+            code = code_in_word(stored, quarter, byte, plane.bits)
             if less:
                 code = code - i32(less)
         else:
-            code = above_one(code_in_word(stored, quarter, byte, bits, MANTISSA_BITS - bits))
+            code = above_one(code_in_word(stored, quarter, byte, plane.bits, MANTISSA_BITS - plane.bits))
         element = byte if quarter is None else quarter * 4 + byte
-        return te.sum(x(row(s), g * size + word * layout.step + element).astype(dtype) * code, axis=axes)
+        value = x(row(s), g * size + word * step + element).astype("int32" if integer else "float32")
+        return te.sum(value * code, axis=axes)
 
-    return te.compute(shape, in_words, name="linear_part")
+    return at

@@ -125,8 +125,8 @@ class PackedLayout:
 
     @property
     def whole_words(self) -> bool:
-        """Whether there is one plane and a scale group is whole words: what dot-product code asks for."""
-        return len(self.planes) == 1 and self.group % self.planes[0].per_word == 0
+        """Whether a scale group is whole words of every plane: what dot-product code asks for."""
+        return bool(self.planes) and all(self.group % p.per_word == 0 for p in self.planes)
 
     @property
     def chunk(self) -> int:
@@ -208,6 +208,6 @@ def _stored(fmt: WeightFormat, k: int, activation: Activation) -> WeightFormat:
     if not fmt.integer_scales or activation == "float":
         return fmt.expanded
     group = gcd(fmt.group(k), k)
-    if len(planes_of(fmt.bits)) > 1 or group % planes_of(fmt.bits)[0].per_word:
+    if any(group % p.per_word for p in planes_of(fmt.bits)):
         return fmt.expanded
     return replace(fmt, group_size=group, kept=0)

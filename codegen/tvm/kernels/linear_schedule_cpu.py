@@ -7,6 +7,7 @@ elementwise epilogues follow at the tile, before it leaves the cache.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tvm import s_tir
@@ -15,7 +16,7 @@ from tvm.target import Target
 from cosyn.codegen.tvm.cpu_target import has_bf16, has_neon_dot, has_vnni, vector_lanes
 from cosyn.codegen.tvm.kernels.dot_neon import neon_dot
 from cosyn.codegen.tvm.kernels.dot_vnni import vnni_dot
-from cosyn.codegen.tvm.kernels.linear import Form, row_tile
+from cosyn.codegen.tvm.kernels.linear import Form, part_stage, row_tile
 from cosyn.codegen.tvm.kernels.linear_choice import (
     DEFAULT_CHOICE,
     DEFAULT_MANY_ROWS,
@@ -70,7 +71,8 @@ def schedule_linear(
     vectors = layout.block // lanes if single else min(_TILE_VECTORS[lanes], layout.block // lanes)
     sub, u, v = schedule.split(inner, [None, vectors, lanes])
     tile, m = schedule.split(rows, [None, row_tile(seq, many_rows)])
-    words = _word_loops(schedule, reduction, layout) if "linear_part" not in stages else (reduction,)
+    parts = [plane for plane in layout.planes if part_stage(plane) in stages]
+    words = (reduction,) if parts else _word_loops(schedule, reduction, layout)
     schedule.reorder(block, sub, tile, *words, m, u, v)
     schedule.set_scope(acc, 0, "local")
     for result in epilogue:
@@ -79,10 +81,13 @@ def schedule_linear(
     if "linear_weight" in stages:
         _schedule_weight(schedule, stages["linear_weight"], words[-1], lanes)
     decompose = [(acc, words[0])]
-    intrinsic = _intrinsic(stages, layout, target)
-    if "linear_part" in stages:
-        part, dot, word = _schedule_part(schedule, stages["linear_part"], reduction, layout, lanes, bool(intrinsic))
+    dot = _dot_intrinsic(stages, layout, target)
+    dots = []
+    for plane in parts:
+        stage = stages[part_stage(plane)]
+        part, lane, word = _schedule_part(schedule, stage, reduction, layout, lanes, dot is not None)
         decompose.append((part, word))
+        dots += [(lane, dot(plane.bits))] if dot is not None else []
     if "linear_words" in stages:
         _schedule_words(schedule, stages["linear_words"], block, lanes)
     if "linear_fixed" in stages:
@@ -96,8 +101,8 @@ def schedule_linear(
         init = schedule.decompose_reduction(stage, loop)
         # The new loop has the kind of the old one, which a dot product leaves serial.
         schedule.vectorize(schedule.get_loops(init)[-1])
-    if intrinsic:
-        schedule.tensorize(dot, intrinsic)
+    for lane, intrinsic in dots:
+        schedule.tensorize(lane, intrinsic)
 
 
 def _stage_names(schedule: s_tir.Schedule) -> list[str]:
@@ -163,19 +168,18 @@ def _schedule_part(
     """
     schedule.compute_at(part, group, preserve_unit_loops=True)
     schedule.set_scope(part, 0, "local")
-    if layout.whole_words:
-        # Outside lie block, sub, tile and group.
-        m, _group, rows, word, *elements = schedule.get_loops(part)[4:]
-        if dot:
-            u, v = schedule.split(rows, [None, lanes])
-            schedule.reorder(word, m, u, v, *elements)
-            schedule.unroll(m)
-            schedule.unroll(u)
-            return part, v, word
+    # Outside lie block, sub, tile and group.
+    m, _group, rows, word, *elements = schedule.get_loops(part)[4:]
+    if dot:
+        u, v = schedule.split(rows, [None, lanes])
+        schedule.reorder(word, m, u, v, *elements)
+        schedule.unroll(m)
+        schedule.unroll(u)
+        return part, v, word
+    if elements:
         element = schedule.fuse(*elements)
     else:
-        *_, m, _group, rows, j = schedule.get_loops(part)
-        word, element = schedule.split(j, [None, layout.step])
+        word, element = schedule.split(word, [None, layout.step])
     u, v = schedule.split(rows, [None, lanes])
     schedule.reorder(word, element, m, u, v)
     schedule.unroll(element)
@@ -183,14 +187,14 @@ def _schedule_part(
     return part, v, word
 
 
-def _intrinsic(stages: dict[str, Block], layout: PackedLayout, target: Target) -> str:
-    """Name of the dot-product intrinsic that the partial sums are made of; empty for plain code."""
+def _dot_intrinsic(stages: dict[str, Block], layout: PackedLayout, target: Target) -> Callable[[int], str] | None:
+    """Bits of a code → name of the dot product that the partial sums are made of; None: plain code."""
     integers = layout.activation == "int8" or "linear_fixed" in stages
     if not integers or not layout.whole_words:
-        return ""
+        return None
     if has_neon_dot(target):
-        return neon_dot(layout.planes[0].bits)
-    return vnni_dot(layout.planes[0].bits) if has_vnni(target) else ""
+        return neon_dot
+    return vnni_dot if has_vnni(target) else None
 
 
 def _schedule_fixed(schedule: s_tir.Schedule, fixed: Block, size: int, lanes: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tvm import te, tirx
 
-from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
+from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout, Plane
 from cosyn.ir.dtype import DType
 
 Expr = Any  # TVM's expressions overload the operators; its stubs do not say so
@@ -84,9 +84,10 @@ class PackedWeight:
             total = field if total is None else total | field
         return total
 
-    def word(self, lead: Sequence[Expr], row: Expr, index: Expr) -> Expr:
-        """Word `index` of a row, for codes of one plane."""
-        return self._at(f"codes{self.bits}", lead, row, index)
+    def word(self, lead: Sequence[Expr], row: Expr, index: Expr, plane: Plane | None = None) -> Expr:
+        """Word `index` of a row in `plane`, which need not be given where there is one."""
+        bits = self.bits if plane is None else plane.bits
+        return self._at(f"codes{bits}", lead, row, index)
 
     def float_word(self, lead: Sequence[Expr], row: Expr, index: Expr) -> Expr:
         """Word `index` of a row of bf16: two columns, the even one in the low half."""
