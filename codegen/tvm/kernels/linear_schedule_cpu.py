@@ -58,7 +58,7 @@ def schedule_linear(
     """
     lanes = min(vector_lanes(target), layout.block)
     stages = {name: schedule.get_sblock(name) for name in _stage_names(schedule)}
-    if "linear_words" in stages:
+    if "linear_words" in stages and layout.integer_scales:
         layout = layout.expanded
     epilogue = _inline_epilogue(schedule, stages)
     if any(name in stages for name in MANY_ROWS):
