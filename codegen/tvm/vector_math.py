@@ -6,7 +6,7 @@ LLVM has no vectors of exp, sine and cosine, and calls libm for each element: he
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -32,7 +32,7 @@ def with_vector_math(function: tirx.PrimFunc) -> tirx.PrimFunc:
     cosines are off by 1e-7 for angles below 10^5, which positions times frequencies keep; elsewhere both stay libm's,
     which reduces any angle.
     """
-    forms = {"tirx.exp": _exp, "tirx.nearbyint": _nearbyint}
+    forms: Mapping[str, Callable[[Expr], Expr]] = {"tirx.exp": _exp, "tirx.nearbyint": _nearbyint}
     swapped: tirx.PrimFunc = tvm_ffi.structural_map(
         function, [(s_tir.SBlock, _with_table), (ir.Call, lambda call: _swapped(call, forms))]
     )
@@ -46,7 +46,7 @@ def _with_table(block: Any) -> Any:
     return tvm_ffi.structural_map(block, [(ir.Call, lambda call: _swapped(call, turns))])
 
 
-def _swapped(call: Any, known: dict[str, Callable[[Expr], Expr]]) -> Any:
+def _swapped(call: Any, known: Mapping[str, Callable[[Expr], Expr]]) -> Any:
     name = getattr(call.op, "name", None)
     if name not in known or str(call.args[0].ty.dtype) != "float32":
         return call
