@@ -47,7 +47,7 @@ def _with_table(block: Any) -> Any:
 
 
 def _swapped(call: Any, known: Mapping[str, Callable[[Expr], Expr]]) -> Any:
-    name = getattr(call.op, "name", None)
+    name = str(getattr(call.op, "name", ""))
     if name not in known or str(call.args[0].ty.dtype) != "float32":
         return call
     return known[name](call.args[0])
