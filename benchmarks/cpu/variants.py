@@ -57,6 +57,7 @@ def _pytorch(bits: str, width: Literal[32, 16]) -> tuple[Variant, ...]:
 
 VARIANTS = (
     Variant("cosyn", "bf16", 16, f"{_ENGINES}.cosyn_engine", "cosyn"),
+    Variant("cosyn", "bf16_a16", 16, f"{_ENGINES}.cosyn_engine", "cosyn"),
     Variant("llama.cpp", "BF16", 16, f"{_ENGINES}.llama_cpp", "peers"),
     Variant("OpenVINO", "fp16", 16, f"{_ENGINES}.openvino_genai", "peers"),
     *_pytorch("bf16", 16),
