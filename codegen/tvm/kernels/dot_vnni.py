@@ -11,6 +11,8 @@ from functools import cache
 from tvm import s_tir
 from tvm.script import tirx as T
 
+from cosyn.codegen.tvm.kernels.dot_meaning import dot_meaning
+
 _LANES = 16
 _VPDPBUSD = "llvm.x86.avx512.vpdpbusd.512"
 
@@ -23,46 +25,8 @@ def vnni_dot(bits: int) -> str:
     """
     quarters = 8 // bits
     elements = 4 * quarters
-    mask = (1 << bits) - 1
-    byte_mask = mask * 0x01010101
+    byte_mask = ((1 << bits) - 1) * 0x01010101
     byte_mask -= (byte_mask >> 31) << 32  # as a signed i32
-
-    if quarters == 1:
-
-        @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]  # TVM has no type hints
-        def meaning(x: T.handle, words: T.handle, sums: T.handle) -> None:
-            X = T.match_buffer(x, (T.int64(4),), "int8", offset_factor=1, align=1)
-            W = T.match_buffer(words, (T.int64(_LANES),), "int32", offset_factor=1)
-            S = T.match_buffer(sums, (T.int64(_LANES),), "int32", offset_factor=1, scope="local")
-            with T.sblock("root"):
-                T.reads(S[0:_LANES], X[0:4], W[0:_LANES])
-                T.writes(S[0:_LANES])
-                for r, b in T.grid(T.int64(_LANES), T.int64(4)):
-                    with T.sblock("update"):
-                        vr, vb = T.axis.remap("SR", [r, b])
-                        S[vr] = S[vr] + T.Cast("int32", X[vb]) * T.bitwise_and(
-                            T.shift_right(W[vr], T.Cast("int32", vb) * T.int32(8)), T.int32(mask)
-                        )
-
-    else:
-
-        @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]  # TVM has no type hints
-        def meaning(x: T.handle, words: T.handle, sums: T.handle) -> None:
-            X = T.match_buffer(x, (T.int64(elements),), "int8", offset_factor=1, align=1)
-            W = T.match_buffer(words, (T.int64(_LANES),), "int32", offset_factor=1)
-            S = T.match_buffer(sums, (T.int64(_LANES),), "int32", offset_factor=1, scope="local")
-            with T.sblock("root"):
-                T.reads(S[0:_LANES], X[0:elements], W[0:_LANES])
-                T.writes(S[0:_LANES])
-                for r, q, b in T.grid(T.int64(_LANES), T.int64(quarters), T.int64(4)):
-                    with T.sblock("update"):
-                        vr, vq, vb = T.axis.remap("SRR", [r, q, b])
-                        S[vr] = S[vr] + T.Cast("int32", X[vq * T.int64(4) + vb]) * T.bitwise_and(
-                            T.shift_right(
-                                W[vr], T.Cast("int32", vb) * T.int32(8) + T.Cast("int32", vq) * T.int32(bits)
-                            ),
-                            T.int32(mask),
-                        )
 
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]  # TVM has no type hints
     def code(x: T.handle, words: T.handle, sums: T.handle) -> None:
@@ -94,5 +58,5 @@ def vnni_dot(bits: int) -> str:
                 )
 
     name = f"cosyn_vnni_dot_u{bits}"
-    s_tir.TensorIntrin.register(name, meaning, code, override=True)
+    s_tir.TensorIntrin.register(name, dot_meaning(_LANES, bits), code, override=True)
     return name

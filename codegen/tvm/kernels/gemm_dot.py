@@ -49,22 +49,7 @@ def gemm_int8(rows: int, vectors: int, k: int) -> str:
                         T.shift_right(W[vi, vr], T.Cast("int32", vb) * T.int32(8)), T.int32(255)
                     )
 
-    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]  # TVM has no type hints
-    def code(x: T.handle, w: T.handle, sums: T.handle) -> None:
-        X = T.match_buffer(x, (T.int64(rows), T.int64(k)), "int8", offset_factor=1)
-        W = T.match_buffer(w, (T.int64(words), T.int64(n)), "int32", offset_factor=1)
-        S = T.match_buffer(sums, (T.int64(rows), T.int64(n)), "int32", offset_factor=1, scope="local")
-        with T.sblock("root"):
-            T.reads(S[0:rows, 0:n], X[0:rows, 0:k], W[0:words, 0:n])
-            T.writes(S[0:rows, 0:n])
-            T.evaluate(
-                T.call_extern(
-                    "int32", call,
-                    T.address_of(S[0, 0]), T.address_of(X[0, 0]), X.elem_offset // T.int64(4), T.int64(words),
-                    T.address_of(W[0, 0]), T.int64(1), T.address_of(W[0, 0]), T.address_of(W[0, 0]),
-                )
-            )  # fmt: skip
-
+    code = _call_without_scales(call, rows, n, k, words, "int8", "int32")
     return _register(f"{call}_k{k}", meaning, code)
 
 
@@ -87,22 +72,7 @@ def gemm_bf16(rows: int, vectors: int, k: int) -> str:
                     vm, vr, vi, vh = T.axis.remap("SSRR", [m, r, i, h])
                     S[vm, vr] = S[vm, vr] + bf16_value(X[vm, vi * T.int64(2) + vh]) * bf16_of_word(W[vi, vr], vh)
 
-    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]  # TVM has no type hints
-    def code(x: T.handle, w: T.handle, sums: T.handle) -> None:
-        X = T.match_buffer(x, (T.int64(rows), T.int64(k)), "uint16", offset_factor=1)
-        W = T.match_buffer(w, (T.int64(words), T.int64(n)), "int32", offset_factor=1)
-        S = T.match_buffer(sums, (T.int64(rows), T.int64(n)), "float32", offset_factor=1, scope="local")
-        with T.sblock("root"):
-            T.reads(S[0:rows, 0:n], X[0:rows, 0:k], W[0:words, 0:n])
-            T.writes(S[0:rows, 0:n])
-            T.evaluate(
-                T.call_extern(
-                    "int32", call,
-                    T.address_of(S[0, 0]), T.address_of(X[0, 0]), X.elem_offset // T.int64(2), T.int64(words),
-                    T.address_of(W[0, 0]), T.int64(1), T.address_of(W[0, 0]), T.address_of(W[0, 0]),
-                )
-            )  # fmt: skip
-
+    code = _call_without_scales(call, rows, n, k, words, "uint16", "float32")
     return _register(f"{call}_k{k}", meaning, code)
 
 
@@ -152,6 +122,29 @@ def gemm_int16(rows: int, vectors: int, k: int, group: int) -> str:
             )  # fmt: skip
 
     return _register(f"{call}_k{k}_g{group}", meaning, code)
+
+
+def _call_without_scales(call: str, rows: int, n: int, k: int, words: int, values: str, sums: str) -> Any:
+    """The code of a product of one group: x `[rows, k]` of type `values`, words `[words, n]`, sums `[rows, n]`."""
+    per_word = k // words
+
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]  # TVM has no type hints
+    def code(x: T.handle, w: T.handle, s: T.handle) -> None:
+        X = T.match_buffer(x, (T.int64(rows), T.int64(k)), values, offset_factor=1)
+        W = T.match_buffer(w, (T.int64(words), T.int64(n)), "int32", offset_factor=1)
+        S = T.match_buffer(s, (T.int64(rows), T.int64(n)), sums, offset_factor=1, scope="local")
+        with T.sblock("root"):
+            T.reads(S[0:rows, 0:n], X[0:rows, 0:k], W[0:words, 0:n])
+            T.writes(S[0:rows, 0:n])
+            T.evaluate(
+                T.call_extern(
+                    "int32", call,
+                    T.address_of(S[0, 0]), T.address_of(X[0, 0]), X.elem_offset // T.int64(per_word), T.int64(words),
+                    T.address_of(W[0, 0]), T.int64(1), T.address_of(W[0, 0]), T.address_of(W[0, 0]),
+                )
+            )  # fmt: skip
+
+    return code
 
 
 def _register(name: str, meaning: Any, code: Any) -> str:
