@@ -93,6 +93,6 @@ def test_a_room_works_without_the_packages_it_must_not_need(room: str) -> None:
 
 
 def test_the_table_names_every_room_that_holds_python() -> None:
-    others = {"tests", "examples", "benchmarks", "docs", "build"}
+    others = {"tests", "examples", "benchmarks", "scripts", "docs", "build"}
     rooms = {p.name for p in ROOT.iterdir() if p.is_dir() and not p.name.startswith(".") and any(p.rglob("*.py"))}
     assert rooms - others <= set(ROOMS)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from itertools import count
 from typing import Any
 
 import tvm_ffi
@@ -53,9 +52,6 @@ def _swapped(call: Any, known: Mapping[str, Callable[[Expr], Expr]]) -> Any:
     return known[name](call.args[0])
 
 
-_names = count()
-
-
 class _Bindings:
     """Values that an expression reads more than once, bound to names: written out, they would be computed again."""
 
@@ -63,7 +59,7 @@ class _Bindings:
         self._bound: list[tuple[tirx.Var, Expr]] = []
 
     def __call__(self, value: Expr, dtype: str = "float32") -> Expr:
-        name = tirx.Var(f"part_{next(_names)}", dtype)
+        name = tirx.Var(f"part_{len(self._bound)}", dtype)
         self._bound.append((name, value))
         return name
 

@@ -14,9 +14,9 @@ import pytest
         (["run", "out", "--promt", "x"], "no such option: --promt", "did you mean --prompt or"),
         (["compile", "x", "--max-seq", "0"], "invalid value for '--max-seq'", "see: cosyn compile --help"),
         (["compile", "x", "--max-seq", "long"], "invalid value for '--max-seq'", "see: cosyn compile --help"),
-        (["compile", "x", "--target", "cuda:h20"], "unknown target 'cuda:h20'; targets: cpu, cuda_a100",
+        (["compile", "x", "--target", "cuda:h20"], "unknown target 'cuda:h20'; targets: cpu, cpu_aarch64",
          "did you mean 'cuda:h200'?"),
-        (["targets", "gpu9"], "unknown target 'gpu9'; targets: cpu, cuda_a100", ""),
+        (["targets", "gpu9"], "unknown target 'gpu9'; targets: cpu, cpu_aarch64", ""),
         (["compile", "x", "--sinks", "4"], "--sinks without --window", "sinks are what a window keeps"),
         (["run", "out"], "no prompt", "give --prompt TEXT, --prompt-file FILE, --prompt-ids IDS, or --chat"),
         (["run", "out", "--chat", "--json"], "--json answers once", "give --prompt TEXT"),
@@ -47,7 +47,8 @@ def test_unknown_recipe_lists_choices_and_the_closest(cosyn, tmp_path) -> None:
 def test_json_failures_are_one_object(cosyn) -> None:
     done = cosyn("targets", "cuda:h20", "--json")
     assert done.object == {
-        "error": "unknown target 'cuda:h20'; targets: cpu, cuda_a100, cuda_h200, opencl_generic",
+        "error": "unknown target 'cuda:h20'; targets: cpu, cpu_aarch64, cpu_aarch64_i8mm, cuda_a100, cuda_h200, "
+        "opencl_generic",
         "hint": "did you mean 'cuda:h200'? your own YAML file is a path ending in .yaml",
         "exit_code": 2,
     }

@@ -22,6 +22,9 @@ class UnscheduledBackend:
     def __init__(self, target: Target) -> None:
         self.forms = NeutralForms()
 
+    def check_tools(self) -> None:
+        """None are needed."""
+
     def schedule(self, lowered: LoweredGroup, seq: int | None) -> tirx.PrimFunc:
         """No schedule."""
         return lowered.function

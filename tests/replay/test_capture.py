@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cosyn.codegen.tvm.kernels import linear_schedule_cpu
+from cosyn.codegen.tvm import choice_table
+from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_KERNEL_CHOICE
 from scripts.replay.capture import capture, stable_names
 from scripts.replay.compare import differences
 from scripts.replay.examples import EXAMPLES, MODELS, Example, target_of
@@ -38,7 +39,8 @@ def test_every_kind_of_target_is_captured_without_its_tools(
 def test_a_changed_schedule_changes_its_kernels_alone(
     once: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(linear_schedule_cpu, "_SERIAL_BYTES", 0)
+    threads = DEFAULT_KERNEL_CHOICE.with_values({"serial_bytes": 0})
+    monkeypatch.setattr(choice_table, "DEFAULT_KERNEL_CHOICE", threads)
     found = differences(once, {**once, **capture((CPU,))})
     assert found
     assert {d.kind for d in found} == {"changed"}
