@@ -61,18 +61,27 @@ def pattern_registers(
     """Values of a pattern's bank, by number of the register."""
     skipped, columns = pattern.skipped(position), pattern.columns(position, tokens)
     words = config.stripe_bytes // VECTOR_ELEMENT_BYTES
-    key_tiles, value_steps = -(-columns // config.tile_columns), -(-columns // config.chain_length)
-    wide = max(key_tiles * config.tile_columns, value_steps * config.chain_length)
-    values = {
-        PatternRegister.VALID: position + 1 - skipped,
-        PatternRegister.KEY_TILES: key_tiles,
-        PatternRegister.VALUE_STEPS: value_steps,
-        PatternRegister.SCORE_COLUMNS: -(-wide // config.lanes) * config.lanes,
-        PatternRegister.RUN_KEY_TILES: key_tiles - pattern.kept // config.tile_columns,
-        PatternRegister.RUN_VALUE_STEPS: value_steps - pattern.kept // config.chain_length,
-        PatternRegister.RUN_SCALE_STRIPES: -(-columns // words) - pattern.kept // words,
+    values = reach_registers(config, position + 1 - skipped, pattern.kept, columns) | {
         PatternRegister.KEY_SKIP: skipped // config.tile_columns * pattern.key_tile_stripes,
         PatternRegister.VALUE_SKIP: skipped // config.chain_length * pattern.value_step_stripes,
         PatternRegister.SCALE_SKIP: skipped // words,
     }
     return {register_number(register, bank): value for register, value in values.items()}
+
+
+def reach_registers(config: AcceleratorConfig, valid: int, kept: int, columns: int) -> dict[PatternRegister, int]:
+    """What a step reads of the cache: `columns`, `kept` of them before what is skipped; its first token sees
+    `valid`.
+    """
+    words = config.stripe_bytes // VECTOR_ELEMENT_BYTES
+    key_tiles, value_steps = -(-columns // config.tile_columns), -(-columns // config.chain_length)
+    wide = max(key_tiles * config.tile_columns, value_steps * config.chain_length)
+    return {
+        PatternRegister.VALID: valid,
+        PatternRegister.KEY_TILES: key_tiles,
+        PatternRegister.VALUE_STEPS: value_steps,
+        PatternRegister.SCORE_COLUMNS: -(-wide // config.lanes) * config.lanes,
+        PatternRegister.RUN_KEY_TILES: key_tiles - kept // config.tile_columns,
+        PatternRegister.RUN_VALUE_STEPS: value_steps - kept // config.chain_length,
+        PatternRegister.RUN_SCALE_STRIPES: -(-columns // words) - kept // words,
+    }

@@ -10,8 +10,8 @@ from __future__ import annotations
 from bisect import bisect
 from dataclasses import dataclass
 
-from cosyn.accelerator_model.config import VECTOR_ELEMENT_BYTES, AcceleratorConfig
-from cosyn.accelerator_model.isa.opcode import PatternRegister
+from cosyn.accelerator_model.cache_pattern import reach_registers
+from cosyn.accelerator_model.config import AcceleratorConfig
 from cosyn.accelerator_model.isa.operands import register_number
 
 
@@ -34,17 +34,5 @@ def span_registers(
     """Values of a pattern's bank, by number of the register; nothing reads those of what is skipped."""
     span = pattern.span(position)
     kept, skipped = pattern.kept[span], pattern.skipped[span]
-    columns = position + tokens - skipped
-    words = config.stripe_bytes // VECTOR_ELEMENT_BYTES
-    key_tiles, value_steps = -(-columns // config.tile_columns), -(-columns // config.chain_length)
-    wide = max(key_tiles * config.tile_columns, value_steps * config.chain_length)
-    values = {
-        PatternRegister.VALID: position + 1 - skipped,
-        PatternRegister.KEY_TILES: key_tiles,
-        PatternRegister.VALUE_STEPS: value_steps,
-        PatternRegister.SCORE_COLUMNS: -(-wide // config.lanes) * config.lanes,
-        PatternRegister.RUN_KEY_TILES: key_tiles - kept // config.tile_columns,
-        PatternRegister.RUN_VALUE_STEPS: value_steps - kept // config.chain_length,
-        PatternRegister.RUN_SCALE_STRIPES: -(-columns // words) - kept // words,
-    }
+    values = reach_registers(config, position + 1 - skipped, kept, position + tokens - skipped)
     return {register_number(register, bank): value for register, value in values.items()}
