@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from cosyn.runtime.loader import Artifact
 
 
-def load_model(folder: Path, engine: str | None, threads: int | None = None) -> LanguageModel:
+def load_model(
+    folder: Path, engine: str | None, threads: int | None = None, huge_pages: bool | None = None
+) -> LanguageModel:
     """The artifact in `folder`, loaded; CommandError for an engine that does not exist or does not apply."""
     from cosyn.runtime import load
 
@@ -24,7 +26,7 @@ def load_model(folder: Path, engine: str | None, threads: int | None = None) -> 
     if not is_accelerator_artifact(folder):
         if engine is not None:
             raise CommandError("--engine is for an accelerator's artifact", f"{folder} runs on this machine as it is")
-        return load(folder, threads=threads)
+        return load(folder, threads=threads, huge_pages=huge_pages)
     return load(folder, connect=ENGINES[engine or "sim"])
 
 

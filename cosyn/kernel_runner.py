@@ -21,7 +21,6 @@ from cosyn.runtime.loader import Artifact
 from cosyn.runtime.manifest import StateSpec
 from cosyn.runtime.tensor_memory import Buffer
 from cosyn.runtime.vm_executor import VMExecutor
-from cosyn.runtime.weights import load_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +49,7 @@ class KernelRunner:
     def __init__(self, artifact: Artifact, executor: VMExecutor, graph: Graph, capacity: int) -> None:
         """`capacity`: positions that the sequence may reach."""
         manifest = artifact.manifest
-        tensors = load_weights(artifact.folder, manifest.weights, executor.memory)
-        self._weights = {spec.name: t for spec, t in zip(manifest.weights, tensors, strict=True)}
+        self._weights = executor.weights
         self._executor = executor
         self._graph = graph
         self._specs = {s.name: s for s in manifest.states}

@@ -11,6 +11,7 @@ import tvm
 import tvm_ffi
 
 from cosyn.codegen.tvm.kernels.linear_choice import KernelChoice
+from cosyn.codegen.tvm.stack_scratch import build_cpu
 from cosyn.codegen.tvm.tunable_kernels import Parameter, TunableKernel
 from cosyn.runtime.dtypes import BY_NAME
 from cosyn.runtime.tensor_memory import aligned_zeros, share
@@ -73,7 +74,7 @@ class KernelTrial:
         if any(tvm_ffi.structural_equal(function, known) for known, _ in self._code):
             return False
         module = tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
-        self._functions[choice] = tvm.compile(module, self._target)["main"]
+        self._functions[choice] = build_cpu(module, self._target)["main"]
         self._code.append((function, choice))
         if not self._reference:
             self._reference = self._run_once(choice)

@@ -10,7 +10,7 @@ from cosyn.console import Console
 from cosyn.errors import CommandError
 from cosyn.profile_report import data, lines, write_trace
 from cosyn.roofline_peaks import measure_peaks
-from cosyn.runtime import load
+from cosyn.runtime import LanguageModel
 from cosyn.runtime.bench import read_bandwidth
 from cosyn.runtime.errors import RequestError
 from cosyn.runtime.host_cpu import model_name
@@ -33,18 +33,20 @@ class Pictures:
 def profile_artifact(
     console: Console,
     artifact: Path,
+    model: LanguageModel,
     prompts: Sequence[int],
     contexts: Sequence[int],
     repeats: int,
-    threads: int | None,
     pictures: Pictures,
 ) -> None:
-    """Profile decode steps after each of `contexts` and the last step of each of `prompts`, and print them."""
+    """Profile `model`, loaded from `artifact`, and print it.
+
+    Decode steps after each of `contexts`, and the last step of each of `prompts`.
+    """
     if pictures.timeline is not None and pictures.timeline.suffix not in _PICTURES:
         raise CommandError(
             f"--timeline draws {' or '.join(_PICTURES)}, found {pictures.timeline.name}", "change the file's suffix"
         )
-    model = load(artifact, threads=threads, context=1)
     executor = model.executor
     steps = [(1, c) for c in contexts] + [
         _last_step(p, executor.max_chunk) for p in prompts or [_prompt(executor.max_seq)]

@@ -23,7 +23,6 @@ from cosyn.runtime.language_model import LanguageModel
 from cosyn.runtime.session import Session
 from cosyn.runtime.tensor_memory import aligned_zeros, share
 from cosyn.runtime.vm_executor import VMExecutor, VMState
-from cosyn.runtime.weights import load_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +84,7 @@ class StepProfiler:
         self._found: Inspection = inspect_artifact(folder)
         self._launches = read_launches(folder)
         self._entries = sorted(manifest.entry_points, key=lambda e: e.max_seq)
-        tensors = load_weights(folder, manifest.weights, executor.memory)
-        self._weights = {spec.name: t for spec, t in zip(manifest.weights, tensors, strict=True)}
+        self._weights = executor.weights
         self._arena = aligned_zeros((max(manifest.arena_bytes, 64),), "u8")
 
     def profile(self, tokens: int, context: int, *, repeats: int = 5) -> StepProfile:

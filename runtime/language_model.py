@@ -259,6 +259,7 @@ def load(
     folder: Path | str,
     *,
     threads: int | None = None,
+    huge_pages: bool | None = None,
     context: int | None = None,
     chat_template: str | None = None,
     connect: Callable[[Artifact], Executor] | None = None,
@@ -266,12 +267,16 @@ def load(
     """Check and load an artifact.
 
     `connect` makes the executor of a checked artifact, where this machine alone cannot run it: an accelerator's.
-    `threads`: for kernels, by default one for each physical core. `context`: positions of the KV cache, by
-    default all that the artifact allows. `chat_template`: Jinja source, instead of the model's own.
+    `threads`: for kernels, by default one for each physical core. `huge_pages`: copy the weights into huge pages, or
+    map the file and share it; by default a copy where it takes at most half of the free memory. `context`: positions
+    of the KV cache, by default all that the artifact allows. `chat_template`: Jinja source, instead of the model's own.
     Raises ArtifactError, HostError, RequestError.
     """
     artifact = open_artifact(folder)
-    executor = connect(artifact) if connect is not None else load_executor(artifact, threads=threads)
+    if connect is not None:
+        executor = connect(artifact)
+    else:
+        executor = load_executor(artifact, threads=threads, huge_pages=huge_pages)
     tokenizer, template = _text_side(artifact, chat_template)
     config = read_config(artifact.file("generation_config.json"))
     return LanguageModel(

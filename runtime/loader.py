@@ -35,8 +35,10 @@ def open_artifact(folder: Path | str) -> Artifact:
     return Artifact(path, manifest)
 
 
-def load_executor(artifact: Artifact, *, threads: int | None = None) -> VMExecutor | OpenClExecutor:
-    """The executor that this artifact needs. HostError, ArtifactError."""
+def load_executor(
+    artifact: Artifact, *, threads: int | None = None, huge_pages: bool | None = None
+) -> VMExecutor | OpenClExecutor:
+    """The executor that this artifact needs; see `VMExecutor`. HostError, ArtifactError."""
     if artifact.manifest.target.device == "fpga":
         raise HostError(
             f"{artifact.folder} is for an accelerator, which this call does not connect to",
@@ -44,4 +46,4 @@ def load_executor(artifact: Artifact, *, threads: int | None = None) -> VMExecut
         )
     if artifact.manifest.target.device == "opencl":
         return OpenClExecutor(artifact.folder, artifact.manifest)
-    return VMExecutor(artifact.folder, artifact.manifest, threads=threads)
+    return VMExecutor(artifact.folder, artifact.manifest, threads=threads, huge_pages=huge_pages)

@@ -1,5 +1,4 @@
-"""safetensors files in which every tensor starts at a multiple of 64 bytes: written in one pass, read by
-mapping.
+"""safetensors files in which every tensor starts at a multiple of 64 bytes: written in one pass, mapped or read.
 
 The format allows no gaps, so alignment is made of one-dimensional u8 tensors named `__padding.N`; any
 safetensors reader accepts the file.
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from cosyn.runtime import huge_pages
 from cosyn.runtime.dtypes import BY_NAME, BY_SAFETENSORS
 from cosyn.runtime.errors import ArtifactError
 
@@ -95,13 +95,14 @@ def _header(specs: Sequence[TensorSpec], metadata: Mapping[str, str]) -> tuple[b
 
 
 class TensorFile:
-    """A mapped safetensors file. Arrays from it keep the mapping alive; nothing is read before it is used."""
+    """A safetensors file. Arrays from it keep its memory alive.
 
-    def __init__(self, path: Path) -> None:
+    Mapped, so that nothing is read before it is used; with `in_huge_pages` read as a whole.
+    """
+
+    def __init__(self, path: Path, *, in_huge_pages: bool = False) -> None:
         self.path = path
-        with path.open("rb") as file:
-            # Copy on write: numpy shares only writable memory with TVM, and nothing may reach the file.
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        self._bytes = _read(path) if in_huge_pages else _map(path)
         self.metadata: dict[str, str] = {}
         self._entries: dict[str, tuple[TensorSpec, int]] = {}
         self._read_header()
@@ -117,15 +118,15 @@ class TensorFile:
             raise ArtifactError(f"{self.path.name} has no tensor {name!r}; it has {len(self._entries)} others")
         spec, offset = self._entries[name]
         dtype = BY_NAME[spec.dtype].numpy
-        return np.frombuffer(self._map, dtype, prod(spec.shape), offset).reshape(spec.shape)
+        return np.frombuffer(self._bytes, dtype, prod(spec.shape), offset).reshape(spec.shape)
 
     def _read_header(self) -> None:
-        size = len(self._map)
-        length = struct.unpack("<Q", self._map[:8])[0] if size >= 8 else size
+        size = len(self._bytes)
+        length = struct.unpack("<Q", self._bytes[:8])[0] if size >= 8 else size
         if not 2 <= length <= min(size - 8, _HEADER_LIMIT):
             raise self._damaged(f"a header of {length} bytes in a file of {size}")
         try:
-            table = json.loads(self._map[8 : 8 + length])
+            table = json.loads(bytes(self._bytes[8 : 8 + length]))
         except ValueError as error:
             raise self._damaged(f"a header that is not JSON ({error})") from error
         self.metadata = table.pop("__metadata__", {})
@@ -140,7 +141,7 @@ class TensorFile:
                 spec = TensorSpec(name, tuple(int(d) for d in shape if isinstance(d, int)), BY_SAFETENSORS[code].name)
             case _:
                 raise self._damaged(f"an entry for {name!r} that cannot be read: {entry}")
-        if not 0 <= begin <= end <= len(self._map) - base or end - begin != spec.nbytes:
+        if not 0 <= begin <= end <= len(self._bytes) - base or end - begin != spec.nbytes:
             raise self._damaged(f"{name!r} at bytes {begin} to {end}, where {spec.nbytes} bytes within the file belong")
         if not name.startswith(_PADDING):
             self._entries[name] = (spec, base + begin)
@@ -149,3 +150,16 @@ class TensorFile:
         return ArtifactError(
             f"{self.path.name}: expected a safetensors file, found {found}", "compile the artifact again"
         )
+
+
+def _map(path: Path) -> mmap.mmap:
+    with path.open("rb") as file:
+        # Copy on write: numpy shares only writable memory with TVM, and nothing may reach the file.
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+
+
+def _read(path: Path) -> memoryview:
+    try:
+        return huge_pages.read_file(path).data
+    except EOFError as error:
+        raise ArtifactError(f"{path.name}: {error}", "copy or compile the artifact again") from error

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from cosyn.runtime import huge_pages as pages
 from cosyn.runtime.errors import ArtifactError, HostError
 from cosyn.runtime.executor import AnyArray, FloatArray, IntArray, State
 from cosyn.runtime.kv_cache import state_capacity, state_shapes
 from cosyn.runtime.manifest import EntryPoint, Manifest
 from cosyn.runtime.tensor_memory import Buffer, DeviceMemory, HostMemory, Memory
 from cosyn.runtime.tvm_library import library_path, load_runtime, set_threads
-from cosyn.runtime.weights import load_weights
+from cosyn.runtime.weights import WEIGHTS_FILE, load_weights
 
 LIBRARY_FILE = "model.so"
 _POOLED = 2
@@ -49,12 +50,15 @@ class VMState:
 
 
 class VMExecutor:
-    """The functions of `model.so` over the mapped weights; nothing is allocated in a step."""
+    """The functions of `model.so` over `weights`, by name; nothing is allocated in a step."""
 
-    def __init__(self, folder: Path, manifest: Manifest, *, threads: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, manifest: Manifest, *, threads: int | None = None, huge_pages: bool | None = None
+    ) -> None:
         """Load the library and the weights.
 
-        `threads`: see `tvm_library.set_threads`. HostError, ArtifactError.
+        `threads`: see `tvm_library.set_threads`. `huge_pages`: copy the weights into them, or map the file; None: as
+        `huge_pages.worth_a_copy` says. HostError, ArtifactError.
         """
         self.threads = set_threads(threads)
         self.vocab_size = manifest.model.vocab_size
@@ -67,7 +71,10 @@ class VMExecutor:
         device = _device(self._ffi, manifest.target.device)
         self.memory: Memory = HostMemory() if device is None else DeviceMemory(device)
         self._load_library(folder, device)
-        self._weights = self._ffi.Array(load_weights(folder, manifest.weights, self.memory))
+        self.huge_pages = device is None and _in_huge_pages(folder, huge_pages)
+        weights = load_weights(folder, manifest.weights, self.memory, in_huge_pages=self.huge_pages)
+        self.weights = {spec.name: tensor for spec, tensor in zip(manifest.weights, weights, strict=True)}
+        self._weights = self._ffi.Array(weights)
         rows = (self.max_chunk,)
         self._token_ids, self._positions, self._slots = (self.memory.allocate(rows, "i32") for _ in range(3))
         self._out_rows = self.memory.allocate((self.max_out,), "i32")
@@ -133,6 +140,12 @@ class VMExecutor:
             self._arena = vm["init_arena"]()
         except (OSError, RuntimeError, AttributeError, ValueError) as error:
             raise ArtifactError(f"{path} cannot be loaded by TVM: {error}", "compile the artifact again") from error
+
+
+def _in_huge_pages(folder: Path, asked: bool | None) -> bool:
+    if asked is not None:
+        return asked and pages.offered()
+    return pages.worth_a_copy((folder / WEIGHTS_FILE).stat().st_size)
 
 
 def _device(ffi: Any, name: str) -> Any:

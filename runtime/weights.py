@@ -1,6 +1,4 @@
-"""An artifact's packed weights: mapped from the file, handed to kernels without a copy where memory is
-shared.
-"""
+"""An artifact's packed weights: mapped from the file or read into huge pages, and handed to kernels as they are."""
 
 from __future__ import annotations
 
@@ -15,12 +13,12 @@ from cosyn.runtime.tensor_memory import Memory
 WEIGHTS_FILE = "weights.safetensors"
 
 
-def load_weights(folder: Path, specs: Sequence[TensorSpec], memory: Memory) -> list[Any]:
+def load_weights(folder: Path, specs: Sequence[TensorSpec], memory: Memory, *, in_huge_pages: bool) -> list[Any]:
     """The tensors that entry points take, in call order.
 
     ArtifactError where the file does not hold what it should.
     """
-    file = TensorFile(folder / WEIGHTS_FILE)
+    file = TensorFile(folder / WEIGHTS_FILE, in_huge_pages=in_huge_pages)
     stored = {spec.name: spec for spec in file.specs}
     for spec in specs:
         if stored.get(spec.name) != spec:

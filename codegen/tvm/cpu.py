@@ -22,6 +22,7 @@ from cosyn.codegen.tvm.kernels.read_bandwidth import read_bandwidth_prim_func
 from cosyn.codegen.tvm.lower_group import LoweredGroup
 from cosyn.codegen.tvm.relax_module import LOWERING
 from cosyn.codegen.tvm.schedule_rows_cpu import schedule_rows
+from cosyn.codegen.tvm.stack_scratch import build_cpu
 from cosyn.codegen.tvm.vector_math import with_vector_math
 from cosyn.ir.graph import KVState
 from cosyn.ir.ops.attention import AttentionAttrs
@@ -79,7 +80,7 @@ class CpuBackend:
 
     def build(self, program: Program, module: tvm.IRModule, folder: Path) -> dict[str, object]:
         """Compile `module` into `folder/model.so`."""
-        library = tvm.compile(module, self.tvm_target, relax_pipeline=LOWERING)
+        library = build_cpu(module, self.tvm_target, LOWERING)
         library.export_library(str(folder / LIBRARY), fcompile=self._link)
         return {
             "device": "cpu",

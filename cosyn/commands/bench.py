@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cosyn.commands.options import ArtifactDir, Json, Quiet, Threads, Verbose, examples
+from cosyn.commands.options import ArtifactDir, HugePages, Json, Quiet, Threads, Verbose, examples
 from cosyn.console import Console, table
 from cosyn.errors import CommandError
 
@@ -40,6 +40,7 @@ def command(
     ] = None,
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Runs; the median counts.")] = 5,
     threads: Threads = None,
+    huge_pages: HugePages = None,
     profile: Annotated[
         bool, typer.Option("--profile", help="Time each kernel of a step instead, worst first.")
     ] = False,
@@ -67,21 +68,23 @@ def command(
     With --profile every kernel of a decode step after each --context, and of the last step of each prompt, is timed
     alone in the real order, with the bytes and operations that it needs and the time that the roofline gives it.
     """
+    from cosyn.runtime import load
+
     console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
     if profile:
         from cosyn.profile_command import Pictures, profile_artifact
 
         pictures = Pictures(timeline, trace)
-        profile_artifact(console, artifact, prompt_tokens or [], context or [0], repeats, threads, pictures)
+        model = load(artifact, threads=threads, huge_pages=huge_pages, context=1)
+        profile_artifact(console, artifact, model, prompt_tokens or [], context or [0], repeats, pictures)
         return
     if timeline is not None or trace is not None:
         raise CommandError("--timeline and --trace show a profile", "add --profile")
-    from cosyn.runtime import load
     from cosyn.runtime.bench import measure_decode, measure_prefill, read_bandwidth
     from cosyn.runtime.host_cpu import model_name
     from cosyn.runtime.vm_executor import VMExecutor
 
-    model = load(artifact, threads=threads)
+    model = load(artifact, threads=threads, huge_pages=huge_pages)
     executor = model.executor
     # Only TVM's runtime says how many threads it uses, and only the CPU's library has the reading kernel.
     on_cpu = isinstance(executor, VMExecutor) and model.manifest.target.device == "cpu"
@@ -123,6 +126,7 @@ def command(
         "prefill": [asdict(p) for p in prefill],
         "decode": [asdict(d) for d in decode],
         "threads": used,
+        "huge_pages": isinstance(executor, VMExecutor) and executor.huge_pages,
         "repeats": repeats,
         "cpu": model_name(),
         "model": manifest.model.name,

@@ -13,6 +13,15 @@ Verbose = Annotated[
     int, typer.Option("--verbose", "-v", count=True, help="More detail, and a trace where something fails.")
 ]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: one per physical core.")]
+HugePages = Annotated[
+    bool | None,
+    typer.Option(
+        "--huge-pages/--no-huge-pages",
+        help="Copy the weights into huge pages, or map the file and share it; default: copy where that takes at most "
+        "half of the free memory.",
+        show_default=False,
+    ),
+]
 Engine = Annotated[
     str | None,
     typer.Option(

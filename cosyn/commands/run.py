@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict, Unpack, cast
 
 import typer
 
-from cosyn.commands.options import ArtifactDir, Engine, Json, Quiet, Threads, Verbose, examples
+from cosyn.commands.options import ArtifactDir, Engine, HugePages, Json, Quiet, Threads, Verbose, examples
 from cosyn.console import Console, write_stream
 from cosyn.errors import CommandError
 
@@ -77,6 +77,7 @@ def command(
     ignore_eos: Annotated[bool, typer.Option("--ignore-eos", help="Write on after the end token.")] = False,
     engine: Engine = None,
     threads: Threads = None,
+    huge_pages: HugePages = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
@@ -95,7 +96,7 @@ def command(
 
     from cosyn.engines import load_model
 
-    model = load_model(artifact, engine, threads)
+    model = load_model(artifact, engine, threads, huge_pages)
     sampling = _sampling(
         model.default_sampling, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
         repetition_penalty=repetition_penalty, seed=seed,

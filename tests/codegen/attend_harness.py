@@ -11,6 +11,7 @@ import tvm
 from tvm import s_tir, tirx
 
 from cosyn.codegen.tvm.kernels.kv_append import kv_append_prim_func, schedule_kv_append_cpu
+from cosyn.codegen.tvm.stack_scratch import build_cpu
 from cosyn.ir.dtype import DType
 from cosyn.ir.graph import KVState
 from cosyn.ir.ops.attention import AttendAttrs, KVCache, attend
@@ -26,7 +27,7 @@ def compile_cpu(func: tirx.PrimFunc, schedule: Callable[[s_tir.Schedule], None] 
     sch = s_tir.Schedule(tvm.IRModule({"main": func}))
     if schedule is not None:
         schedule(sch)
-    return tvm.compile(sch.mod, TARGET)["main"]
+    return build_cpu(sch.mod, TARGET)["main"]
 
 
 @cache

@@ -13,6 +13,7 @@ from tvm import s_tir
 from cosyn.codegen.tvm.cpu_target import cpu_target, host_features, vector_lanes
 from cosyn.codegen.tvm.lower_group import GroupLowering
 from cosyn.codegen.tvm.schedule_rows_cpu import schedule_rows
+from cosyn.codegen.tvm.stack_scratch import build_cpu
 from cosyn.codegen.tvm.vector_math import with_vector_math
 from cosyn.ir.dtype import DType
 from cosyn.ir.graph import Graph, Input, Weight
@@ -77,7 +78,7 @@ class Chain:
         if scheduled:
             schedule_rows(schedule, vector_lanes(target))
         kernel = with_vector_math(schedule.mod["main"])
-        function = tvm.compile(tvm.IRModule({"main": kernel}), target)["main"]
+        function = build_cpu(tvm.IRModule({"main": kernel}), target)["main"]
         results = [np.zeros(e.shape, _stored(e)) for e in self.expected(outputs)]
         tensors = [tvm.runtime.tensor(a) for a in (*self.arrays.values(), *results)]
         function(*tensors)

@@ -17,6 +17,7 @@ from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout, layout_for
 from cosyn.codegen.tvm.kernels.linear_schedule_cpu import schedule_linear
 from cosyn.codegen.tvm.kernels.packed_weight import i64
 from cosyn.codegen.tvm.kernels.packing import Weight, as_stored, pack
+from cosyn.codegen.tvm.stack_scratch import build_cpu
 from cosyn.ir.dtype import DType
 from cosyn.ir.types import TensorType
 from cosyn.ir.weight_format import QuantizedWeight, WeightFormat
@@ -74,7 +75,7 @@ def build(
 ) -> Any:
     """The compiled function (x[, x scales], pieces…, epilogue operands…, results…)."""
     function = lower(layout, seq, target, epilogue, form, choice)
-    return tvm.compile(tvm.IRModule({"main": function}), target)["main"]
+    return build_cpu(tvm.IRModule({"main": function}), target)["main"]
 
 
 def lower(

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-import tvm
 from group_harness import Chain, step
 from linear_cases import Array, decoded, placeholders, random_weight, relative_error, run, weight_type
 from tvm import s_tir, te, tirx
@@ -18,6 +17,7 @@ from cosyn.codegen.tvm.kernels.linear import Form
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout, layout_for
 from cosyn.codegen.tvm.kernels.packed_weight import i64
 from cosyn.codegen.tvm.kernels.packing import pack
+from cosyn.codegen.tvm.stack_scratch import build_cpu
 from cosyn.ir.node import NO_ATTRS
 from cosyn.ir.ops.contraction import expert_linear, mix_experts
 from cosyn.ir.types import SEQ
@@ -70,7 +70,7 @@ def test_expert_linear(
     schedule = s_tir.Schedule(function(layout, seq, form, shared, biased, added))
     if form != "neutral":
         schedule_expert_linear(schedule, layout, target)
-    kernel = tvm.compile(schedule.mod, target)["main"]
+    kernel = build_cpu(schedule.mod, target)["main"]
     rng = np.random.default_rng(3)
     for rows in [1] if seq else [1, 3, 9]:
         x = rng.standard_normal((rows, 96) if shared else (rows, CHOICES, 96)).astype(np.float32)

@@ -11,6 +11,7 @@ import handmade
 import numpy as np
 import pytest
 
+from cosyn.runtime import huge_pages as pages
 from cosyn.runtime import load
 from cosyn.runtime.errors import ArtifactError, HostError, RequestError
 from cosyn.runtime.loader import load_executor, open_artifact
@@ -147,3 +148,14 @@ def test_threads_default_to_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("TVM_NUM_THREADS", "many")
     with pytest.raises(RequestError, match="expected a number of threads, at least 1, found 'many'"):
         set_threads(None)
+
+
+def test_huge_pages_change_no_logits(handmade_artifact: Path) -> None:
+    artifact = open_artifact(handmade_artifact)
+    logits = []
+    for huge_pages in (False, True):
+        executor = load_executor(artifact, huge_pages=huge_pages)
+        assert isinstance(executor, VMExecutor)
+        assert executor.huge_pages == (huge_pages and pages.offered())
+        logits.append(Session(executor).advance({0: [1, 2, 3]})[0])
+    assert np.array_equal(*logits)
