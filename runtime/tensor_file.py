@@ -6,6 +6,7 @@ safetensors reader accepts the file.
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -20,7 +21,7 @@ import numpy.typing as npt
 
 from cosyn.runtime import huge_pages
 from cosyn.runtime.dtypes import BY_NAME, BY_SAFETENSORS
-from cosyn.runtime.errors import ArtifactError
+from cosyn.runtime.errors import ArtifactError, HostError
 
 ALIGNMENT = 64
 _PADDING = "__padding."
@@ -163,3 +164,8 @@ def _read(path: Path) -> memoryview:
         return huge_pages.read_file(path).data
     except EOFError as error:
         raise ArtifactError(f"{path.name}: {error}", "copy or compile the artifact again") from error
+    except OSError as error:
+        if error.errno != errno.ENOMEM:
+            raise
+        needed = path.stat().st_size
+        raise HostError(f"{path.name}: no memory for a copy of {needed} bytes", "give --no-huge-pages") from error

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import tvm
 from tvm import tirx
+from tvm.target import Target
 
 from cosyn.codegen.program import Program
 from cosyn.codegen.tvm.forms import KernelForms
@@ -15,6 +16,9 @@ from cosyn.codegen.tvm.lower_group import LoweredGroup
 
 class Backend(Protocol):
     """One kind of TVM target. Adding a target is one such class and one YAML file."""
+
+    tvm_target: Target
+    """What TVM generates code for."""
 
     forms: KernelForms
     """Which form of each kernel its schedules expect."""

@@ -37,7 +37,7 @@ class CudaBackend:
     def __init__(self, target: Target) -> None:
         self.arch = target.arch
         self.forms = NeutralForms()
-        self._target = TvmTarget({"kind": "cuda", "arch": target.arch, "host": _HOST})
+        self.tvm_target = TvmTarget({"kind": "cuda", "arch": target.arch, "host": _HOST})
 
     def check_tools(self) -> None:
         """nvcc."""
@@ -54,7 +54,7 @@ class CudaBackend:
     def build(self, program: Program, module: tvm.IRModule, folder: Path) -> dict[str, object]:
         """Compile `module` into `folder/model.so`, with the CUDA C beside it as `kernels.cu`, for people."""
         with modules_as_source():
-            library = tvm.compile(module, self._target, relax_pipeline=LOWERING)
+            library = tvm.compile(module, self.tvm_target, relax_pipeline=LOWERING)
         source = cuda_module(library.mod).inspect_source("cuda")
         cubin = compile_cubin(source, self.arch)
         (folder / "kernels.cu").write_text(source, encoding="utf-8")

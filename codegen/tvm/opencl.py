@@ -36,7 +36,7 @@ class OpenClBackend:
     def __init__(self, target: Target) -> None:
         self.forms = NeutralForms()
         self.threads = target.limits.max_threads or _DEFAULT_THREADS
-        self._target = TvmTarget({"kind": "opencl", "max_num_threads": self.threads, "host": {"kind": "c"}})
+        self.tvm_target = TvmTarget({"kind": "opencl", "max_num_threads": self.threads, "host": {"kind": "c"}})
 
     def check_tools(self) -> None:
         """None is needed: the artifact holds sources."""
@@ -52,9 +52,9 @@ class OpenClBackend:
     def build(self, program: Program, module: tvm.IRModule, folder: Path) -> dict[str, object]:
         """Write kernels.cl, program.c and the host's sources into `folder`."""
         scheduled = {str(var.name_hint): f for var, f in module.functions.items() if isinstance(f, tirx.PrimFunc)}
-        split = split_kernels(scheduled, self._target)
+        split = split_kernels(scheduled, self.tvm_target)
         kernels = tvm.IRModule({var: half_as_storage(f) for var, f in split.module.functions.items()})
-        (folder / "kernels.cl").write_text(opencl_source(kernels, self._target), encoding="utf-8")
+        (folder / "kernels.cl").write_text(opencl_source(kernels, self.tvm_target), encoding="utf-8")
         (folder / "program.c").write_text(program_c(program, split.functions), encoding="utf-8")
         with as_file(files("cosyn.codegen.opencl_host")) as host:
             for source, name in _HOST_FILES.items():

@@ -23,6 +23,7 @@ from cosyn.codegen.fpga.plan import make_plan
 from cosyn.codegen.fpga.regions import Layout
 from cosyn.codegen.manifest import program_json
 from cosyn.codegen.program import Program
+from cosyn.codegen.tvm.backend import Backend
 from cosyn.codegen.tvm.backends import backend_for
 from cosyn.codegen.tvm.build_program import build_program
 from cosyn.codegen.tvm.relax_module import build_module
@@ -101,8 +102,8 @@ def stable_names(script: str) -> str:
     return name_used.sub(lambda word: numbers.get(word.group(), word.group()), body)
 
 
-def _options(backend: object) -> dict[str, object]:
-    attributes = getattr(backend, "tvm_target").attrs  # noqa: B009 - only backends for CPUs have it
+def _options(backend: Backend) -> dict[str, object]:
+    attributes = backend.tvm_target.attrs
     return {k: sorted(map(str, v)) if k == "mattr" else str(v) for k, v in attributes.items()}
 
 

@@ -20,6 +20,7 @@ class UnscheduledBackend:
     """Takes the place of a GPU's backend; what it builds says that it runs on the CPU."""
 
     def __init__(self, target: Target) -> None:
+        self.tvm_target = cpu_target(host_features(), threads=1)
         self.forms = NeutralForms()
 
     def check_tools(self) -> None:
@@ -35,6 +36,5 @@ class UnscheduledBackend:
 
     def build(self, program: Program, module: tvm.IRModule, folder: Path) -> dict[str, object]:
         """One library for this CPU."""
-        target = cpu_target(host_features(), threads=1)
-        tvm.compile(module, target, relax_pipeline=LOWERING).export_library(str(folder / LIBRARY))
+        tvm.compile(module, self.tvm_target, relax_pipeline=LOWERING).export_library(str(folder / LIBRARY))
         return {"device": "cpu"}

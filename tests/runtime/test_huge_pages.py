@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from cosyn.runtime import huge_pages
-from cosyn.runtime.errors import ArtifactError
+from cosyn.runtime.errors import ArtifactError, HostError
 from cosyn.runtime.tensor_file import TensorFile, TensorSpec, write_tensors
 
 
@@ -78,3 +79,15 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(os, "preadv", lambda *_: 0)
     with pytest.raises(ArtifactError, match=r"w.safetensors: the file ended at byte 0, where 100 bytes were expected"):
         TensorFile(path, in_huge_pages=True)
+
+
+def test_no_memory_for_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(bytes(100))
+    monkeypatch.setattr(huge_pages.mmap, "mmap", refuse)
+    with pytest.raises(HostError, match=r"w.safetensors: no memory for a copy of 100 bytes") as raised:
+        TensorFile(path, in_huge_pages=True)
+    assert raised.value.hint == "give --no-huge-pages"
