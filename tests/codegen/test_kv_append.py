@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tvm
@@ -146,6 +148,34 @@ def test_rotation_and_append_in_one_kernel(
             assert np.abs(got[1, :, index].astype(int) - codes).max() <= 1
             assert np.mean(got[1, :, index] != codes) < 0.1
             np.testing.assert_allclose(found[f"$s:{piece}_scales"].numpy()[1, :, index], scale[:, 0], rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f16", "i8"])
+def test_keys_that_others_read_are_results_too(dtype: str) -> None:
+    graph = rotary_group(8, 8, 8, dtype)[0]
+    graph = replace(graph, outputs=(*graph.outputs, "%kr"))
+    (group,) = [g for g in fuse(graph).groups if g.kind == "kv_append"]
+    lowered = GroupLowering(graph, {}, {}).lower(group)
+    assert lowered.results == ("%qr", "%kr")
+    x = np.random.default_rng(1).standard_normal((5, 56), np.float32)
+    positions, freq = np.arange(5, dtype=np.int32), np.array([1, 0.1, 0.01, 0.001], np.float32)
+    given = {"%x": x, "%positions": positions, "%slots": np.zeros(5, np.int32), "@f": freq}
+    cache = np.zeros((1, 2, 9, 8), DType(dtype).numpy)
+    given |= {"$s:k": cache, "$s:v": cache.copy()}
+    given |= {f"$s:{p}_scales": np.zeros((1, 2, 9), np.float32) for p in "kv"}
+    given |= {"%qr": np.zeros((5, 3, 8), np.float32), "%kr": np.zeros((5, 2, 8), np.float32)}
+    found = {n: tvm.runtime.tensor(given[n]) for n in [*map(str, lowered.arguments), *lowered.results]}
+    compile_cpu(with_vector_math(scheduled_rows(lowered.function)), None)(*found.values())
+    keys = rope(RopeAttrs(8), x[:, 24:40].reshape(5, 2, 8).astype(np.float64), positions, freq)
+    np.testing.assert_allclose(found["%kr"].numpy(), keys, atol=2e-5)
+    stored = found["$s:k"].numpy()[0, :, :5].astype(np.float64)
+    if dtype == "i8":
+        stored *= found["$s:k_scales"].numpy()[0, :, :5, None]
+    bound = {"f32": 2e-5, "f16": 2e-3, "i8": 2e-2}[dtype]
+    np.testing.assert_allclose(stored.transpose(1, 0, 2), keys, atol=bound)
+    # A thread of a GPU must not read what another wrote: each result has a kernel that makes its own keys.
+    target = Target({"kind": "opencl", "max_num_threads": 256, "host": {"kind": "c"}})
+    split_kernels({"f": schedule_gpu(lowered.function, 256)}, target)
 
 
 def scheduled_rows(function: tirx.PrimFunc) -> tirx.PrimFunc:
