@@ -55,15 +55,16 @@ class KernelRunner:
         self._specs = {s.name: s for s in manifest.states}
         self._capacity = capacity
 
-    def run(self, launch: Launch, values: Mapping[str, Array], states: Mapping[str, StateArrays]) -> list[Array]:
-        """The results on `values` (reference → array); of a `kv_append`, what its state then holds."""
-        changed: dict[str, list[tuple[Buffer, int]]] = {}
-        arguments = [self._argument(text, values, states, changed) for text in launch.arguments]
+    def run(
+        self, launch: Launch, values: Mapping[str, Array], states: Mapping[str, StateArrays]
+    ) -> tuple[list[Array], dict[str, Array]]:
+        """The results on `values` (reference → array), and what the tensors of its states (`$name:piece`) then hold."""
+        held: dict[str, tuple[Buffer, int]] = {}
+        arguments = [self._argument(text, values, states, held) for text in launch.arguments]
         results = [self._allocate(ref, values[ref].shape) for ref in launch.results]
         self._executor.library_function(launch.kernel)(*arguments, *(r.tensor for r in results))
-        if results:
-            return [r.get(len(values[ref])) for r, ref in zip(results, launch.results, strict=True)]
-        return [buffer.get(rows) for buffers in changed.values() for buffer, rows in buffers]
+        found = [r.get(len(values[ref])) for r, ref in zip(results, launch.results, strict=True)]
+        return found, {text: buffer.get(rows) for text, (buffer, rows) in held.items()}
 
     def state_arrays(self, state: KVState, cache: KVCache | None, positions: Sequence[int]) -> StateArrays:
         """The tensors of `state` with what `cache` holds at `positions`, or empty."""
@@ -91,7 +92,7 @@ class KernelRunner:
         text: str,
         values: Mapping[str, Array],
         states: Mapping[str, StateArrays],
-        changed: dict[str, list[tuple[Buffer, int]]],
+        held: dict[str, tuple[Buffer, int]],
     ) -> Any:
         if text.startswith("@"):
             return self._weights[text]
@@ -100,7 +101,7 @@ class KernelRunner:
             array = states[name].arrays[piece]
             buffer = self._executor.memory.allocate(array.shape, _NAMES[array.dtype])
             buffer.put(array)
-            changed.setdefault(name, []).append((buffer, len(array)))
+            held[text] = buffer, len(array)
             return buffer.tensor
         buffer = self._allocate(text, values[text].shape)
         buffer.put(values[text].astype(_NUMPY[self._graph.types[text].dtype.value]))

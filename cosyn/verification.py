@@ -18,7 +18,7 @@ from cosyn.ir.ops.attention import KVCache
 from cosyn.ir.ops.op import Array
 from cosyn.ir.parser import parse
 from cosyn.ir.weights import WeightStore
-from cosyn.kernel_runner import PIECES, KernelRunner, Launch, StateArrays, read_launches, ring_index
+from cosyn.kernel_runner import KernelRunner, Launch, StateArrays, read_launches, ring_index
 from cosyn.passes.rtn import decode_rtn
 from cosyn.runtime.loader import Artifact, load_executor
 from cosyn.runtime.manifest import ModelInfo
@@ -163,13 +163,12 @@ class _Kernels:
         names = {a.partition(":")[0] for a in launch.arguments if a.startswith("$")}
         # A kernel that writes the cache starts from an empty one; one that reads it gets all that it holds.
         states = {n: self._state(n, None if appends else caches[n[1:]], positions) for n in names}
-        found = self.runner.run(launch, values, states)
-        if appends:
-            (name,) = names
-            yield from self._appended(states[name], caches, found, positions)
-            return
+        found, held = self.runner.run(launch, values, states)
         for ref, array in zip(launch.results, found, strict=True):
             yield (ref, *_error(array, values[ref]))
+        if appends:
+            (name,) = names
+            yield from self._appended(states[name], caches, held, positions)
 
     def _state(self, ref: str, cache: KVCache | None, positions: list[int]) -> StateArrays:
         """What the state holds after the step: a ring has dropped what no token of the step sees."""
@@ -182,14 +181,14 @@ class _Kernels:
         self,
         state: StateArrays,
         caches: Mapping[str, KVCache],
-        found: list[Array],
+        held: Mapping[str, Array],
         positions: list[int],
     ) -> Iterator[Result]:
         declared = self.graph.state(f"${state.spec.name}")
         wanted = self.runner.state_arrays(declared, caches[declared.name], positions).arrays
         at = [ring_index(state.spec, state.held, p) for p in positions]
-        for piece, array in zip(PIECES, found, strict=False):
-            yield (f"${declared.name}:{piece}", *_error(array[0][:, at], wanted[piece][0][:, at]))
+        for ref, array in held.items():
+            yield (ref, *_error(array[0][:, at], wanted[ref.partition(":")[2]][0][:, at]))
 
 
 def _error(found: Array, wanted: Array) -> tuple[float, float]:

@@ -10,7 +10,15 @@ from functools import cached_property
 from cosyn.ir.graph import Graph
 from cosyn.ir.node import Node
 from cosyn.ir.ops import OPS, Kind
-from cosyn.passes.fusion_rules import is_generic, is_view, joins_as_epilogue, row_aligned_producers, worth
+from cosyn.passes.fusion_rules import (
+    are_siblings,
+    is_generic,
+    is_view,
+    joins_as_epilogue,
+    row_aligned_producers,
+    takes_in_rows,
+    worth,
+)
 
 
 @dataclass(frozen=True)
@@ -48,13 +56,16 @@ def fuse(graph: Graph) -> FusionPlan:
     A node joins the groups of its operands where four things hold.
 
     - Shape: an elementwise node of a linear's full shape becomes its epilogue, if it is the only reader; any
-      other node joins elementwise, gather and row groups that run over the same first axis.
+      other node, and an append to a state, joins elementwise, gather and row groups that run over the same first
+      axis.
     - Convexity: no value leaves the group and comes back into it through another group.
     - Benefit: some value is then passed on inside the kernel instead of through memory.
     - Cost: values inside a kernel are computed again for each reader; joining may add at most
       `fusion_rules.OPS_PER_BYTE` operations per byte that it saves.
 
-    Linears, experts, attention, top-k and matrix products each anchor a group of their own.
+    Then each append takes in the groups before it that make rows from what its own are made from: queries, cut from
+    the same product as the keys or turned by the same angles. Appends, linears, experts, attention, top-k and matrix
+    products each anchor a group of their own.
     """
     return _Fuser(graph).plan()
 
@@ -74,6 +85,10 @@ class _Building:
         return max(self.nodes)
 
 
+def _is_generic(group: _Building) -> bool:
+    return all(is_generic(n) for n in group.nodes.values())
+
+
 class _Fuser:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -91,8 +106,11 @@ class _Fuser:
             host = self._epilogue_host(node)
             if host is not None:
                 self._merge(host, [building])
-            elif is_generic(node):
+            elif takes_in_rows(node):
                 self._join_producers(node, building)
+        # At last: what can join the kernel that reads it is better there.
+        for append in [n for n in self.graph.nodes if n.op == "kv_append"]:
+            self._join_siblings(self.group_of[append.name])
         return self._finish()
 
     def _epilogue_host(self, node: Node) -> _Building | None:
@@ -111,7 +129,7 @@ class _Fuser:
     def _join_producers(self, node: Node, own: _Building) -> None:
         for producer, between in row_aligned_producers(self.graph, node):
             group = self.group_of[producer.name]
-            if group is own or not all(is_generic(n) or n.op == "reshape" for n in group.nodes.values()):
+            if group is own or not _is_generic(group):
                 continue
             extra = [n for n in between if n.name not in {m.name for m in own.nodes.values()}]
             parts = [group.nodes, own.nodes | {self.position[n.name]: n for n in extra}]
@@ -120,6 +138,16 @@ class _Fuser:
                     own.nodes[self.position[n.name]] = n
                 self._merge(group, [own])
                 own = group
+
+    def _join_siblings(self, append: _Building) -> None:
+        for group in self._buildings():
+            if (
+                group.last < append.last
+                and _is_generic(group)
+                and are_siblings(self.graph, append.nodes.values(), group.nodes.values())
+                and self._convex([append, group], [])
+            ):
+                self._merge(append, [group])
 
     def _merge(self, into: _Building, others: Iterable[_Building]) -> None:
         for other in others:
@@ -156,10 +184,13 @@ class _Fuser:
         return True
 
     def _finish(self) -> FusionPlan:
-        buildings = list({id(b): b for b in self.group_of.values()}.values())
+        buildings = self._buildings()
         read = self._read_from_outside(buildings)
         live = [b for b in buildings if any(r in read for n in b.nodes.values() for r in n.results)]
         return FusionPlan(tuple(self._group(b, read) for b in self._ordered(live)))
+
+    def _buildings(self) -> list[_Building]:
+        return list({id(b): b for b in self.group_of.values()}.values())
 
     def _read_from_outside(self, buildings: list[_Building]) -> set[str]:
         """References that a group needs from another, or the caller from the graph."""

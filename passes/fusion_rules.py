@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from cosyn.ir.graph import Graph
 from cosyn.ir.node import Node
@@ -14,8 +14,9 @@ OPS_PER_BYTE = 4.0
 """Operations worth recomputing to save one byte of memory traffic: below the balance of any machine today."""
 
 _ROW_OPS = ("rms_norm", "layer_norm", "softmax", "sum", "mean", "max", "quantize_rows")
-# How often an op reads each element of its first operand: once per reduction, and once for the result.
-_READS = {"rms_norm": 2, "layer_norm": 3, "softmax": 3, "quantize_rows": 2, "rope": 2}
+# How often an op reads each element of its first operand: once per reduction, and once for the result. An append
+# reads the rows that it quantizes twice.
+_READS = {"rms_norm": 2, "layer_norm": 3, "softmax": 3, "quantize_rows": 2, "rope": 2, "kv_append": 2}
 _EPILOGUE_HOSTS = ("linear", "linear_i8", "expert_linear")
 
 
@@ -31,6 +32,30 @@ def is_generic(node: Node) -> bool:
     """Whether `node` can be expressed inside any kernel that runs over its first axis."""
     kind = OPS[node.op].kind
     return kind in (Kind.ELEMENTWISE, Kind.MOVEMENT, Kind.GATHER) or node.op in (*_ROW_OPS, "rope", "mix_experts")
+
+
+def takes_in_rows(node: Node) -> bool:
+    """Whether `node` may join the kernel that makes the rows of its operands."""
+    return is_generic(node) or node.op == "kv_append"
+
+
+def are_siblings(graph: Graph, one: Iterable[Node], other: Iterable[Node]) -> bool:
+    """Whether both, each a group without views, make rows from the same: a value of the step, or the sines and
+    cosines of a rotation.
+    """
+    return not _sources(graph, one).isdisjoint(_sources(graph, other))
+
+
+def _sources(graph: Graph, nodes: Iterable[Node]) -> set[str | tuple[str, ...]]:
+    found: set[str | tuple[str, ...]] = set()
+    for node in nodes:
+        if is_view(graph, node):
+            continue
+        # An input (tokens, positions) is read by what has nothing else in common.
+        found |= {r for r in _aligned_operands(graph, node) if graph.producer(r) is not None}
+        if node.op == "rope":
+            found.add(node.operands[1:])
+    return found
 
 
 def joins_as_epilogue(graph: Graph, host: Sequence[Node], producer: Node, node: Node) -> bool:
@@ -63,6 +88,9 @@ def _keeps_rows(graph: Graph, node: Node) -> bool:
 
 def _aligned_operands(graph: Graph, node: Node) -> list[str]:
     """Operands whose row i only row i of the result depends on."""
+    if node.op == "kv_append":
+        # Positions and slots say where the rows go.
+        return list(node.operands[1:3])
     if not node.type.shape or not _works_by_rows(node):
         return []
     values = [r for r in node.operands if r.startswith("%") and graph.types[r].shape[:1] == node.type.shape[:1]]

@@ -15,7 +15,6 @@ from cosyn.codegen.tvm.cross_link import cross_linker
 from cosyn.codegen.tvm.kernels.attend import schedule_attend_cpu
 from cosyn.codegen.tvm.kernels.attend_cpu import attend_cpu_prim_func
 from cosyn.codegen.tvm.kernels.expert_linear import schedule_expert_linear
-from cosyn.codegen.tvm.kernels.kv_append import schedule_kv_append_cpu
 from cosyn.codegen.tvm.kernels.linear import Form
 from cosyn.codegen.tvm.kernels.linear_schedule_cpu import linear_form, schedule_linear
 from cosyn.codegen.tvm.kernels.read_bandwidth import read_bandwidth_prim_func
@@ -68,8 +67,6 @@ class CpuBackend:
             schedule_expert_linear(schedule, lowered.layouts[0], self.tvm_target)
         elif kind == "attend":
             schedule_attend_cpu(schedule)
-        elif kind == "kv_append":
-            schedule_kv_append_cpu(schedule)
         elif kind != "topk":
             schedule_rows(schedule, vector_lanes(self.tvm_target))
         return with_vector_math(schedule.mod["main"])

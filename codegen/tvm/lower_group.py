@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,8 +15,9 @@ from cosyn.codegen.tvm.compute import BUILDERS, Stage
 from cosyn.codegen.tvm.compute.stage import tvm_dtype
 from cosyn.codegen.tvm.dims import Dims
 from cosyn.codegen.tvm.forms import KernelForms, NeutralForms
+from cosyn.codegen.tvm.kernels.attend_args import cache_tensors
 from cosyn.codegen.tvm.kernels.expert_linear import expert_linear_compute
-from cosyn.codegen.tvm.kernels.kv_append import kv_append_prim_func
+from cosyn.codegen.tvm.kernels.kv_append import appended_rows, stored_in_state
 from cosyn.codegen.tvm.kernels.linear import linear_compute, linear_i8_compute
 from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_KERNEL_CHOICE, KernelChoice
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
@@ -110,30 +111,39 @@ class GroupLowering:
 
     def _tensor_expressions(self, group: Group) -> LoweredGroup:
         dims = Dims(self.bound)
-        placeholders: dict[Argument, te.Tensor] = {}
-        env: dict[str, te.Tensor] = {}
+        placeholders = self._placeholders(self.arguments(group), dims)
+        env = {argument.ref: tensor for argument, tensor in placeholders.items() if not argument.piece}
         layouts: list[PackedLayout] = []
         choice = DEFAULT_KERNEL_CHOICE
-        for argument in self.arguments(group):
-            placeholders[argument] = self._placeholder(argument, dims)
-            if not argument.piece:
-                env[argument.ref] = placeholders[argument]
+        tables: dict[Hashable, te.Tensor] = {}
+        appended: list[te.Tensor] = []
         for name in group.nodes:
             node = self.graph.producers[name]
+            if node.op == "kv_append":
+                appended = self._append(node, env, placeholders)
+                continue
             if node.op in _PACKED_OPERAND:
                 layouts.append(self.layouts[_weight_ref(node)])
                 choice = self.choices.choice(choice_key(node.op, layouts[-1], self.seq))
                 tensors = [self._linear(node, layouts[-1], choice, env, placeholders)]
             else:
                 operands = [env[r] for r in node.operands]
-                tensors = list(BUILDERS[node.op](Stage(node, operands, dims)))
+                tensors = list(BUILDERS[node.op](Stage(node, operands, dims, tables)))
             env |= dict(zip(node.results, tensors, strict=True))
-        outputs = [env[r] for r in group.outputs]
-        function = te.create_prim_func([*placeholders.values(), *outputs])
+        results = tuple(r for r in group.outputs if self.graph.types[r].dtype is not DType.STATE)
+        function = te.create_prim_func([*placeholders.values(), *(env[r] for r in results), *appended])
+        if appended:
+            function = stored_in_state(function, [i for i, a in enumerate(placeholders) if _is_state(a)])
         title = "_".join(dict.fromkeys(self.graph.producers[n].op for n in group.nodes))
-        arguments = tuple(placeholders)
         function = with_arena_views(function)
-        return LoweredGroup(group, function, arguments, group.outputs, title, tuple(layouts), choice)
+        return LoweredGroup(group, function, tuple(placeholders), results, title, tuple(layouts), choice)
+
+    def _append(
+        self, node: Node, env: Mapping[str, te.Tensor], placeholders: Mapping[Argument, te.Tensor]
+    ) -> list[te.Tensor]:
+        state, *operands = node.operands
+        cache = [tensor for argument, tensor in placeholders.items() if _is_state(argument)]
+        return appended_rows(self.state_of(state), cache, *(env[r] for r in operands))
 
     def _linear(
         self,
@@ -154,13 +164,21 @@ class GroupLowering:
         x, _, *bias = node.operands
         return linear_compute(env[x], pieces, layout, form, _bias(bias, env), choice.many_rows)
 
-    def _placeholder(self, argument: Argument, dims: Dims) -> te.Tensor:
-        name = _identifier(argument)
-        if argument.piece:
-            piece = next(p for p in self.layouts[argument.ref].pieces if p.name == argument.piece)
-            return te.placeholder(dims.shape(piece.shape), piece.dtype, name)
-        kind = self.graph.types[argument.ref]
-        return te.placeholder(dims.shape(kind.shape), stored_dtype(argument.ref, kind), name)
+    def _placeholders(self, arguments: Sequence[Argument], dims: Dims) -> dict[Argument, te.Tensor]:
+        # The tensors of a state share the symbols of its sizes.
+        states = {a.ref: cache_tensors(self.state_of(a.ref)) for a in arguments if _is_state(a)}
+        found: dict[Argument, te.Tensor] = {}
+        for argument in arguments:
+            if argument.ref in states:
+                shape, dtype = states[argument.ref][argument.piece]
+            elif argument.piece:
+                piece = next(p for p in self.layouts[argument.ref].pieces if p.name == argument.piece)
+                shape, dtype = dims.shape(piece.shape), piece.dtype
+            else:
+                kind = self.graph.types[argument.ref]
+                shape, dtype = dims.shape(kind.shape), stored_dtype(argument.ref, kind)
+            found[argument] = te.placeholder(shape, dtype, _identifier(argument))
+        return found
 
 
 def stored_dtype(ref: str, kind: TensorType) -> str:
@@ -183,6 +201,10 @@ def _bias(refs: list[str], env: Mapping[str, te.Tensor]) -> te.Tensor | None:
     return env[refs[0]] if refs else None
 
 
+def _is_state(argument: Argument) -> bool:
+    return argument.ref.startswith("$")
+
+
 def _weight_ref(node: Node) -> str:
     return node.operands[_PACKED_OPERAND[node.op]]
 
@@ -197,12 +219,6 @@ def _attend(lowering: GroupLowering, group: Group, node: Node) -> LoweredGroup:
     heads = lowering.graph.types[node.operands[0]].shape[1]
     function = lowering.forms.attend(_attrs(node, AttentionAttrs), state, int(heads), lowering.seq)
     return LoweredGroup(group, function, lowering.arguments(group), group.outputs, "attend")
-
-
-def _kv_append(lowering: GroupLowering, group: Group, node: Node) -> LoweredGroup:
-    state = lowering.state_of(node.operands[0])
-    function = kv_append_prim_func(state, seq=lowering.seq)
-    return LoweredGroup(group, function, lowering.arguments(group), (), "kv_append")
 
 
 def _topk(lowering: GroupLowering, group: Group, node: Node) -> LoweredGroup:
@@ -222,7 +238,6 @@ def _attrs(node: Node, kind: type[_Attrs]) -> _Attrs:
 
 _SPECIAL: dict[str, Callable[[GroupLowering, Group, Node], LoweredGroup]] = {
     "attend": _attend,
-    "kv_append": _kv_append,
     "topk": _topk,
 }
 """Ops whose kernels are written as loops: their bounds depend on data."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import tvm_ffi
 from tvm import ir, s_tir, tirx
+
+from cosyn.codegen.tvm.compute.rope import TABLES
 
 # Below this many elements, threads cost more than they save (about 5 µs to wake one).
 _SERIAL_ELEMENTS = 16384
@@ -38,10 +41,21 @@ def _inline_intermediates(schedule: s_tir.Schedule) -> None:
     depth = max(len(schedule.get_loops(block)) for block in _blocks(schedule))
     for block in _blocks(schedule):
         # A constant has no loop at all.
-        of_row = 0 < len(schedule.get_loops(block)) < depth
+        of_row = 0 < len(schedule.get_loops(block)) < depth and _is_spread(schedule, block)
         kept = _is_reduction(schedule, block) or _is_table(schedule, block) or _is_result(schedule, block)
         if not (kept or of_row or _costly_to_repeat(schedule, block)):
             schedule.compute_inline(block)
+
+
+def _is_spread(schedule: s_tir.Schedule, block: Any) -> bool:
+    """Whether some reader has more elements: a value is read several times, unlike in another shape of a row."""
+    size = _elements(schedule, block)
+    return any(_elements(schedule, reader) > size for reader in schedule.get_consumers(block))
+
+
+def _elements(schedule: s_tir.Schedule, block: Any) -> int:
+    """Instances of the block in a row, and in all rows where their number is fixed."""
+    return math.prod(_extent(schedule, loop) or 1 for loop in schedule.get_loops(block))
 
 
 def _costly_to_repeat(schedule: s_tir.Schedule, block: Any) -> bool:
@@ -77,7 +91,7 @@ def _is_reduction(schedule: s_tir.Schedule, block: Any) -> bool:
 
 def _is_table(schedule: s_tir.Schedule, block: Any) -> bool:
     # Sines and cosines are computed once per token and read by every head.
-    return str(schedule.get(block).name_hint).startswith("rope_")
+    return str(schedule.get(block).name_hint).startswith(TABLES)
 
 
 def _extent(schedule: s_tir.Schedule, loop: Any) -> int | None:
@@ -89,12 +103,7 @@ def _worth_threads(schedule: s_tir.Schedule, blocks: list[Any]) -> bool:
     rows = _extent(schedule, schedule.get_loops(blocks[0])[0])
     if rows is None:
         return True
-    work = 0
-    for block in blocks:
-        elements = 1
-        for loop in schedule.get_loops(block):
-            elements *= _extent(schedule, loop) or 1
-        work += elements
+    work = sum(_elements(schedule, block) for block in blocks)
     return rows > 1 and work > _SERIAL_ELEMENTS
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import tvm_ffi
 from tvm import ir, s_tir, tirx
 
+from cosyn.codegen.tvm.compute.rope import TABLES
 from cosyn.codegen.tvm.kernels.attend_args import Expr, f32
 from cosyn.codegen.tvm.kernels.attend_math import COEFFICIENTS, LN2_HIGH, LN2_LOW
 
@@ -39,7 +40,7 @@ def with_vector_math(function: tirx.PrimFunc) -> tirx.PrimFunc:
 
 
 def _with_table(block: Any) -> Any:
-    if not str(block.name_hint).startswith("rope_"):
+    if not str(block.name_hint).startswith(TABLES):
         return block
     turns = {"tirx.sin": lambda x: _turned(x, 0), "tirx.cos": lambda x: _turned(x, 1)}
     return tvm_ffi.structural_map(block, [(ir.Call, lambda call: _swapped(call, turns))])

@@ -129,7 +129,8 @@ def test_inspect_an_artifact(cosyn, artifact) -> None:
     assert found["states"] == 5
     assert found["arena_bytes"] <= 1.05 * found["arena_lower_bound_bytes"]
     assert {c["op"] for c in found["costs"]} >= {"linear", "attend", "rms_norm"}
-    assert len(found["groups"]) >= found["kernels"] > 50
+    # Nine in each layer; the last norm and the logits.
+    assert len(found["groups"]) >= found["kernels"] == 5 * 9 + 2
     assert "attend" in found["ir"]
     assert found["buffers"]
 

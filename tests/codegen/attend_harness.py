@@ -10,11 +10,16 @@ import numpy as np
 import tvm
 from tvm import s_tir, tirx
 
-from cosyn.codegen.tvm.kernels.kv_append import kv_append_prim_func, schedule_kv_append_cpu
+from cosyn.codegen.tvm.lower_group import GroupLowering
+from cosyn.codegen.tvm.schedule_rows_cpu import schedule_rows
 from cosyn.codegen.tvm.stack_scratch import build_cpu
 from cosyn.ir.dtype import DType
-from cosyn.ir.graph import KVState
+from cosyn.ir.graph import Graph, Input, KVState
+from cosyn.ir.node import NO_ATTRS
+from cosyn.ir.ops import make_node
 from cosyn.ir.ops.attention import AttendAttrs, KVCache, attend
+from cosyn.ir.types import SEQ, TensorType
+from cosyn.passes.fuse import fuse
 
 TARGET = {"kind": "llvm", "mcpu": tvm.target.codegen.llvm_get_system_cpu(), "num-cores": 2}
 
@@ -30,9 +35,21 @@ def compile_cpu(func: tirx.PrimFunc, schedule: Callable[[s_tir.Schedule], None] 
     return build_cpu(sch.mod, TARGET)["main"]
 
 
+def append_prim_func(state: KVState, seq: int | None = None) -> tirx.PrimFunc:
+    """An append alone, unscheduled, of the arguments: the state's tensors, k, v, positions, slots."""
+    rows = {"k": state.head_dim, "v": state.v_dim}
+    inputs = [Input(n, TensorType((SEQ, state.n_kv_heads, d), DType.F32)) for n, d in rows.items()]
+    inputs += [Input(n, TensorType((SEQ,), DType.I32)) for n in ("positions", "slots")]
+    graph = Graph("g", {"seq": (1, 4096)}, tuple(inputs), (), (), (), (state,))
+    operands = (f"${state.name}", *(f"%{i.name}" for i in inputs))
+    graph = graph.with_nodes([make_node("w", "kv_append", operands, [graph.types[r] for r in operands], NO_ATTRS)])
+    (group,) = fuse(graph).groups
+    return GroupLowering(graph, {}, {} if seq is None else {"seq": seq}).lower(group).function
+
+
 @cache
 def compiled_append(state: KVState) -> Callable[..., None]:
-    return compile_cpu(kv_append_prim_func(state), schedule_kv_append_cpu)
+    return compile_cpu(append_prim_func(state), lambda sch: schedule_rows(sch, 16))
 
 
 @dataclass

@@ -38,7 +38,9 @@ def test_a_table_costs_the_rows_that_are_read() -> None:
 
 def test_slices_cost_what_they_take() -> None:
     found = costs("fp32", seq=2, out=1, past=0)
-    assert found["v"].read == found["v"].written == 2 * 16 * 4
+    # All of the product, positions, slots and frequencies; queries, and keys and values of the cache.
+    assert found["kv0.written"].read == 2 * 64 * 4 + 2 * 2 * 4 + 4 * 4
+    assert found["kv0.written"].written == 2 * 32 * 4 + 2 * 32 * 4
     assert found["gu"].read == 2 * found["gu"].written == 2 * 128 * 4
 
 

@@ -150,6 +150,103 @@ def test_groups(name: str) -> None:
     assert shown(planned(extra + body)) == expected
 
 
+APPEND_HEAD = """\
+weight @wl : f32[24, 8] from "wl"
+weight @g : f32[2] from "g"
+weight @w4 : f32[8, 4] from "w4"
+state $s {n_kv_heads=1, head_dim=4, dtype=f32}
+state $t {n_kv_heads=2, head_dim=4, dtype=f32}
+%l = linear(%x, @wl) : f32[seq, 24]
+%k = slice(%l) {axis=1, start=8, stop=12} : f32[seq, 4]
+%v = slice(%l) {axis=1, start=12, stop=16} : f32[seq, 4]
+%kh = reshape(%k) {shape=[seq, 1, 4]} : f32[seq, 1, 4]
+%vh = reshape(%v) {shape=[seq, 1, 4]} : f32[seq, 1, 4]
+"""
+QUERIES = """\
+%q = slice(%l) {axis=1, start=0, stop=8} : f32[seq, 8]
+%qh = reshape(%q) {shape=[seq, 2, 4]} : f32[seq, 2, 4]
+"""
+ATTEND = "{scale=0.5, n_kv_heads=1, v_dim=4} : f32[seq, 2, 4]"
+APPENDS = {
+    "an append takes in its rows, and the queries cut from the same product": (
+        f"""\
+{QUERIES}%w = kv_append($s, %kh, %vh, %p, %p) : state
+%a = attend(%qh, %w, %p, %p) {ATTEND}
+return %a
+""",
+        ["linear: l -> %l", "kv_append: k v kh vh q w -> %q %w", "view: qh -> %qh", "attend: a -> %a"],
+    ),
+    "keys that others read are also written as values": (
+        f"""\
+{QUERIES}%kr = rope(%kh, %p, @f) {{rotary_dim=4}} : f32[seq, 1, 4]
+%w = kv_append($s, %kr, %vh, %p, %p) : state
+%a = attend(%qh, %w, %p, %p) {ATTEND}
+return %a, %kr
+""",
+        ["linear: l -> %l", "kv_append: k v kh vh q kr w -> %q %kr %w", "view: qh -> %qh", "attend: a -> %a"],
+    ),
+    "a gate is better off where it is applied": (
+        f"""\
+{QUERIES}%gate = slice(%l) {{axis=1, start=16, stop=24}} : f32[seq, 8]
+%gs = silu(%gate) : f32[seq, 8]
+%w = kv_append($s, %kh, %vh, %p, %p) : state
+%a = attend(%qh, %w, %p, %p) {ATTEND}
+%ar = reshape(%a) {{shape=[seq, 8]}} : f32[seq, 8]
+%r = mul(%ar, %gs) : f32[seq, 8]
+return %r
+""",
+        [
+            "linear: l -> %l", "kv_append: k v kh vh q w -> %q %w", "view: qh -> %qh", "attend: a -> %a",
+            "view: ar -> %ar", "elementwise: gate gs r -> %r",
+        ],
+    ),
+    "queries of another product join where they turn with the keys": (
+        f"""\
+%m = linear(%z, @w) : f32[seq, 8]
+%mh = reshape(%m) {{shape=[seq, 2, 4]}} : f32[seq, 2, 4]
+%mr = rope(%mh, %p, @f) {{rotary_dim=4}} : f32[seq, 2, 4]
+%n = linear(%z, @w) : f32[seq, 8]
+%nh = reshape(%n) {{shape=[seq, 2, 4]}} : f32[seq, 2, 4]
+%nr = rope(%nh, %p, @g) {{rotary_dim=4}} : f32[seq, 2, 4]
+%kr = rope(%kh, %p, @f) {{rotary_dim=4}} : f32[seq, 1, 4]
+%w = kv_append($s, %kr, %vh, %p, %p) : state
+%a = attend(%mr, %w, %p, %p) {ATTEND}
+%b = attend(%nr, %w, %p, %p) {ATTEND}
+return %a, %b
+""",
+        [
+            "linear: l -> %l", "linear: m -> %m", "view: mh -> %mh", "linear: n -> %n", "view: nh -> %nh",
+            "elementwise: nr -> %nr", "kv_append: k v kh vh mr kr w -> %mr %w", "attend: a -> %a", "attend: b -> %b",
+        ],
+    ),
+    "each layer has an append of its own": (
+        f"""\
+{QUERIES}%kr = rope(%kh, %p, @f) {{rotary_dim=4}} : f32[seq, 1, 4]
+%w = kv_append($s, %kr, %vh, %p, %p) : state
+%a = attend(%qh, %w, %p, %p) {ATTEND}
+%m = linear(%a, @w4) : f32[seq, 2, 8]
+%q2 = slice(%m) {{axis=2, start=0, stop=4}} : f32[seq, 2, 4]
+%k2 = slice(%m) {{axis=2, start=4, stop=8}} : f32[seq, 2, 4]
+%qr = rope(%q2, %p, @f) {{rotary_dim=4}} : f32[seq, 2, 4]
+%k2r = rope(%k2, %p, @f) {{rotary_dim=4}} : f32[seq, 2, 4]
+%w2 = kv_append($t, %k2r, %k2, %p, %p) : state
+%b = attend(%qr, %w2, %p, %p) {ATTEND.replace("heads=1", "heads=2")}
+return %b
+""",
+        [
+            "linear: l -> %l", "kv_append: k v kh vh q kr w -> %q %w", "view: qh -> %qh", "attend: a -> %a",
+            "linear: m -> %m", "kv_append: q2 k2 qr k2r w2 -> %qr %w2", "attend: b -> %b",
+        ],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", APPENDS)
+def test_groups_of_appends(name: str) -> None:
+    body, expected = APPENDS[name]
+    assert shown(planned(APPEND_HEAD + body)) == expected
+
+
 def test_work_is_not_repeated_without_bound() -> None:
     lines = ["%v0 = exp(%x) : f32[seq, 8]"]
     for i in range(1, 12):
@@ -178,11 +275,7 @@ def test_a_llama_layer() -> None:
     assert shown(fuse(lowered("w4a16_g32"))) == [
         "row: h x -> %h %x",
         "linear: q_k_v -> %q_k_v",
-        "elementwise: v -> %v",
-        "view: vh -> %vh",
-        "elementwise: q qh qr -> %qr",
-        "elementwise: k kh kr -> %kr",
-        "kv_append: kv0.written -> %kv0.written",
+        "kv_append: q k v qh kh vh qr kr kv0.written -> %qr %kv0.written",
         "attend: a -> %a",
         "view: ar -> %ar",
         "linear: o r0 -> %r0",

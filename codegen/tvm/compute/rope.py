@@ -1,7 +1,8 @@
-"""Rotary embedding as tensor expressions: one table of sines and cosines per step, shared by all heads."""
+"""Rotary embedding as tensor expressions: one table of sines and cosines per step, shared by all heads that turn."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tvm import te, tirx
@@ -11,6 +12,9 @@ from cosyn.ir.ops.attention import RopeAttrs
 
 Expr = Any
 
+TABLES = ("rope_cos", "rope_sin")
+"""Names of the stages that hold cosines and sines; a second one in a kernel has a number behind."""
+
 
 def _rope(stage: Stage) -> list[te.Tensor]:
     attrs = stage.node.attrs
@@ -18,13 +22,18 @@ def _rope(stage: Stage) -> list[te.Tensor]:
     x, positions, inv_freq = stage.operands
     half = attrs.rotary_dim // 2
     scale = stage.const(attrs.scale)
+    shape = (x.shape[0], tirx.IntImm("int64", half))
 
-    def angle(t: Expr, i: Expr) -> Expr:
-        return positions(t).astype("float32") * inv_freq(i)
+    def table(name: str, function: Callable[[Expr], Expr]) -> te.Tensor:
+        def at(t: Expr, i: Expr) -> Expr:
+            return function(positions(t).astype("float32") * inv_freq(i)) * scale
 
-    table = (x.shape[0], tirx.IntImm("int64", half))
-    cos = te.compute(table, lambda t, i: tirx.cos(angle(t, i)) * scale, name="rope_cos")
-    sin = te.compute(table, lambda t, i: tirx.sin(angle(t, i)) * scale, name="rope_sin")
+        made_from = (name, *stage.node.operands[1:], half, attrs.scale)
+        if made_from not in stage.tables:
+            stage.tables[made_from] = te.compute(shape, at, name=name)
+        return stage.tables[made_from]
+
+    cos, sin = table(TABLES[0], tirx.cos), table(TABLES[1], tirx.sin)
 
     def rotated(t: Expr, h: Expr, i: Expr) -> Expr:
         if attrs.interleaved:

@@ -94,8 +94,8 @@ def _mean_op(stage: Stage) -> list[te.Tensor]:
     return _kept(stage, _mean(stage.operands[0], "row_mean", lambda v, _i: v))
 
 
-def _quantize_rows(stage: Stage) -> list[te.Tensor]:
-    x = stage.operands[0]
+def quantized_rows(x: te.Tensor) -> tuple[te.Tensor, te.Tensor]:
+    """i8 codes of f32 `x`, and a scale for each row (the last axis): the largest magnitude over 127."""
     k = _columns(x)
     top = te.compute(x.shape[:-1], lambda *i: te.max(tirx.abs(x(*i, k)), axis=k), name="row_max_abs")
     limit, zero = tirx.const(127.0, "float32"), tirx.const(0.0, "float32")
@@ -110,9 +110,9 @@ def _quantize_rows(stage: Stage) -> list[te.Tensor]:
         rounded = tirx.nearbyint(x(*i) * inverse(*i[:-1]))
         return tirx.max(tirx.min(rounded, limit), -limit).astype("int8")
 
-    codes = te.compute(stage.shape, code, name="row_codes")
-    scales = te.compute((*stage.shape[:-1], tirx.IntImm("int64", 1)), lambda *i: top(*i[:-1]) / limit, name="row_scale")
-    return [codes, scales]
+    codes = te.compute(x.shape, code, name="row_codes")
+    scales = te.compute((*x.shape[:-1], tirx.IntImm("int64", 1)), lambda *i: top(*i[:-1]) / limit, name="row_scale")
+    return codes, scales
 
 
 BUILDERS: dict[str, StageBuilder] = {
@@ -122,5 +122,5 @@ BUILDERS: dict[str, StageBuilder] = {
     "sum": _sum,
     "max": _max,
     "mean": _mean_op,
-    "quantize_rows": _quantize_rows,
+    "quantize_rows": lambda stage: quantized_rows(stage.operands[0]),
 }

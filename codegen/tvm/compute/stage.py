@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
 
 from tvm import te, tirx
 
@@ -24,11 +24,15 @@ def tvm_dtype(dtype: DType) -> str:
 
 @dataclass(frozen=True)
 class Stage:
-    """One node to be expressed: the node, its operands as tensors, and the sizes of the kernel."""
+    """One node to be expressed: the node, its operands as tensors, and the sizes of the kernel.
+
+    `tables` are what stages of the kernel made that another may read, by what they were made from.
+    """
 
     node: Node
     operands: Sequence[te.Tensor]
     dims: Dims
+    tables: dict[Hashable, te.Tensor] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[tirx.Expr, ...]:

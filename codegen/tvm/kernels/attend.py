@@ -13,7 +13,6 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
 from cosyn.codegen.tvm.kernels.attend_args import AttendArgs, Expr, declare_attend, f32, i64, whole
-from cosyn.codegen.tvm.kernels.kv_append import bind_to_threads
 from cosyn.ir.graph import KVState
 from cosyn.ir.ops.attention import AttentionAttrs
 
@@ -154,4 +153,7 @@ def schedule_attend_cpu(sch: s_tir.Schedule, func_name: str = "main") -> None:
 
 def schedule_attend_gpu(sch: s_tir.Schedule, func_name: str = "main", threads: int = 64) -> None:
     """One thread per (token, head), `threads` to a block; no barriers and no shared memory."""
-    bind_to_threads(sch, func_name, BLOCK, threads)
+    fused = sch.fuse(*sch.get_loops(sch.get_sblock(BLOCK, func_name)))
+    outer, inner = sch.split(fused, [None, threads])
+    sch.bind(outer, "blockIdx.x")
+    sch.bind(inner, "threadIdx.x")

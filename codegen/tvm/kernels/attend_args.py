@@ -58,11 +58,7 @@ class CacheBuffers:
 
     def index(self, position: Expr) -> Expr:
         """Where a position lies along the capacity axis: itself, or its place in the ring."""
-        if not self.state.window:
-            return position
-        sinks = i64(self.state.sinks)
-        wrapped = sinks + tirx.truncmod(position - sinks, self.capacity - sinks)
-        return tirx.Select(position < sinks, position, wrapped) if self.state.sinks else wrapped
+        return cache_index(self.state, self.capacity, position)
 
     @property
     def regions(self) -> list[object]:
@@ -70,20 +66,32 @@ class CacheBuffers:
         return [whole(b) for b in (self.k, self.v, self.k_scales, self.v_scales) if b is not None]
 
 
-def declare_cache(state: KVState) -> CacheBuffers:
-    """Declare the buffers of a KV state as the next arguments; ValueError for a type without kernels."""
+def cache_index(state: KVState, capacity: Expr, position: Expr) -> Expr:
+    """Where a state of `capacity` positions keeps `position`: there, or at its place in the ring."""
+    if not state.window:
+        return position
+    sinks = i64(state.sinks)
+    wrapped = sinks + tirx.truncmod(position - sinks, capacity - sinks)
+    return tirx.Select(position < sinks, position, wrapped) if state.sinks else wrapped
+
+
+def cache_tensors(state: KVState) -> dict[str, tuple[tuple[Expr, ...], str]]:
+    """Shape and TVM dtype of each piece of a KV state; ValueError for a type without kernels."""
     if state.dtype not in STATE_DTYPES:
         known = ", ".join(d.value for d in STATE_DTYPES)
         raise ValueError(f"KV state {state.name} has type {state.dtype.value}; kernels exist for {known}")
     dtype = STATE_DTYPES[state.dtype]
-    slots, capacity = tirx.Var("slots", "int64"), tirx.Var("capacity", "int64")
-    rows = (slots, i64(state.n_kv_heads), capacity)
-    k = argument("k_cache", (*rows, state.head_dim), dtype)
-    v = argument("v_cache", (*rows, state.v_dim), dtype)
-    if state.dtype is not DType.I8:
-        return CacheBuffers(state, capacity, k, v, None, None)
-    k_scales = argument("k_scales", rows, "float32")
-    return CacheBuffers(state, capacity, k, v, k_scales, argument("v_scales", rows, "float32"))
+    rows = (tirx.Var("slots", "int64"), i64(state.n_kv_heads), tirx.Var("capacity", "int64"))
+    codes = {"k": ((*rows, i64(state.head_dim)), dtype), "v": ((*rows, i64(state.v_dim)), dtype)}
+    return codes | {"k_scales": (rows, "float32"), "v_scales": (rows, "float32")} if state.dtype is DType.I8 else codes
+
+
+def declare_cache(state: KVState) -> CacheBuffers:
+    """Declare the buffers of a KV state as the next arguments; ValueError for a type without kernels."""
+    names = {"k": "k_cache", "v": "v_cache"}
+    pieces = {p: argument(names.get(p, p), *tensor) for p, tensor in cache_tensors(state).items()}
+    capacity = pieces["k"].shape[2]
+    return CacheBuffers(state, capacity, pieces["k"], pieces["v"], pieces.get("k_scales"), pieces.get("v_scales"))
 
 
 @dataclass(frozen=True)

@@ -1,110 +1,68 @@
-"""kv_append: write the keys and values of a step into a KV state, quantizing where the state is INT8."""
+"""kv_append: rows of keys and values that are written where a KV state keeps them, quantized where it is INT8."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from tvm import s_tir, tirx
-from tvm.script.ir_builder import IRBuilder
-from tvm.script.ir_builder import tirx as T
+import tvm_ffi
+from tvm import s_tir, te, tirx
 
-from cosyn.codegen.tvm.kernels.attend_args import Buffer, Expr, argument, declare_cache, f32, i64
+from cosyn.codegen.tvm.compute.row import quantized_rows
+from cosyn.codegen.tvm.kernels.attend_args import Buffer, Expr, cache_index, whole
+from cosyn.ir.dtype import DType
 from cosyn.ir.graph import KVState
 
-BLOCK = "kv_append"
-"""Name of the only block: one instance per (token, KV head)."""
+_PLACED = "cosyn_placed"
+"""Stands around an element of a stage that goes to a slot, and to an index along the positions of the state."""
 
 
-def kv_append_prim_func(state: KVState, *, seq: int | None = None, name: str = BLOCK) -> tirx.PrimFunc:
-    """The append to `state`, unscheduled and target neutral.
+def appended_rows(
+    state: KVState, cache: Sequence[te.Tensor], k: te.Tensor, v: te.Tensor, positions: te.Tensor, slots: te.Tensor
+) -> list[te.Tensor]:
+    """The rows that a step adds to each of the tensors `cache` of `state`, as stages for `stored_in_state`.
 
-    Arguments: the state (k, v [, k_scales, v_scales]), k f32[seq, n_kv_heads, head_dim],
-    v f32[seq, n_kv_heads, v_dim], positions i32[seq], slots i32[seq]. INT8 rows are quantized as
-    `quantize_rows` does. `seq` fixes the number of tokens. ValueError for a state type without kernels.
+    k f32[seq, n_kv_heads, head_dim], v f32[seq, n_kv_heads, v_dim], positions and slots i32[seq].
     """
-    tokens = i64(seq) if seq is not None else tirx.Var("seq", "int64")
-    heads = i64(state.n_kv_heads)
-    with IRBuilder() as builder:
-        with T.prim_func(s_tir=True):
-            T.func_name(name)
-            T.func_attr({"tirx.noalias": True})
-            cache = declare_cache(state)
-            k = argument("k", (tokens, heads, state.head_dim), "float32")
-            v = argument("v", (tokens, heads, state.v_dim), "float32")
-            positions = argument("positions", (tokens,), "int32")
-            slots = argument("slots", (tokens,), "int32")
-            with T.grid(tokens, heads) as (t, h), T.sblock(BLOCK):
-                token = T.axis.spatial(tokens, t, dtype="int64")
-                head = T.axis.spatial(heads, h, dtype="int64")
-                rows = k[token, head, 0 : state.head_dim], v[token, head, 0 : state.v_dim]
-                T.reads(*rows, positions[token], slots[token])
-                T.writes(*cache.regions)
-                position = T.bind(positions[token].astype("int64"))
-                row = (T.bind(slots[token].astype("int64")), head, T.bind(cache.index(position)))
-                _write_row(k, (token, head), cache.k, cache.k_scales, row, state.head_dim)
-                _write_row(v, (token, head), cache.v, cache.v_scales, row, state.v_dim)
-        return builder.get()
+    rows = [k, v]
+    if state.dtype is DType.I8:
+        (k_codes, k_scales), (v_codes, v_scales) = quantized_rows(k), quantized_rows(v)
+        rows = [k_codes, v_codes, k_scales, v_scales]
+
+    def stage(source: te.Tensor, target: te.Tensor) -> te.Tensor:
+        def at(t: Expr, *inner: Expr) -> Expr:
+            value = source(t, *inner)
+            # Not where it changes nothing: OpenCL devices may lack arithmetic, but not storage, of f16.
+            stored = value if source.dtype == target.dtype else value.astype(target.dtype)
+            index = cache_index(state, target.shape[2], positions(t).astype("int64"))
+            return tirx.call_pure_extern(target.dtype, _PLACED, stored, slots(t).astype("int64"), index)
+
+        return te.compute(source.shape, at, name=f"append_{target.op.name}")
+
+    return [stage(source, target) for source, target in zip(rows, cache, strict=True)]
 
 
-def _write_row(
-    source: Buffer,
-    at: tuple[Expr, ...],
-    target: Buffer,
-    scales: Buffer | None,
-    row: tuple[Expr, ...],
-    width: int,
-) -> None:
-    """Emit the copy of one head of one token, converted to the type of the state."""
-    if scales is None:
-        with T.serial(i64(0), i64(width)) as i:
-            T.buffer_store(target, source[(*at, i)].astype(target.dtype), [*row, i])
-        return
-    lanes = math.gcd(width, 16)
-    tops = T.sblock_alloc_buffer((i64(lanes),), "float32", scope="local")
-    top = T.sblock_alloc_buffer((i64(1),), "float32", scope="local")
-    # Independent maxima, which a compiler may put into one vector register.
-    with T.serial(i64(0), i64(lanes)) as lane:
-        T.buffer_store(tops, f32(0), [lane])
-    with T.grid(i64(width // lanes), i64(lanes)) as (i, lane):
-        T.buffer_store(tops, tirx.max(tops[lane], tirx.abs(source[(*at, i * lanes + lane)])), [lane])
-    T.buffer_store(top, tops[0], [0])
-    with T.serial(i64(1), i64(lanes)) as lane:
-        T.buffer_store(top, tirx.max(top[0], tops[lane]), [0])
-    scale = T.bind(top[0] / f32(127))
-    # A row of zeros has scale 0 and codes 0.
-    inverse = T.bind(tirx.Select(scale > 0, f32(1) / tirx.Select(scale > 0, scale, f32(1)), f32(0)))
-    T.buffer_store(scales, scale, list(row))
-    with T.serial(i64(0), i64(width)) as i:
-        code = round_to_even(source[(*at, i)] * inverse)
-        bounded = tirx.max(tirx.min(code, f32(127)), f32(-127))
-        T.buffer_store(target, bounded.astype("int8"), [*row, i])
+def stored_in_state(function: tirx.PrimFunc, cache: Sequence[int]) -> tirx.PrimFunc:
+    """`function`, whose last parameters are stages of `appended_rows`, with these written to the state instead.
 
-
-def round_to_even(x: Expr) -> Expr:
-    """`x` (f32) rounded to the nearest integer, ties to even.
-
-    Not `nearbyint`, which OpenCL C lacks; nor adding and subtracting 1.5 · 2^23, which TVM simplifies away.
+    `cache`: the numbers of the parameters that hold the state. Not yet scheduled: a schedule moves what is left like
+    any stage of rows.
     """
-    low = tirx.floor(x)
-    rest = x - low
-    odd = low - f32(2) * tirx.floor(low * f32(0.5))
-    up = tirx.any(rest > f32(0.5), tirx.all(rest == f32(0.5), odd > f32(0)))
-    return low + tirx.Select(up, f32(1), f32(0))
+    params = list(function.params)
+    kept, rows = params[: -len(cache)], params[-len(cache) :]
+    homes = {r: params[number] for r, number in zip(rows, cache, strict=True)}
+    body = tvm_ffi.structural_map(function.body, (s_tir.SBlock, lambda block: _stored(block, homes)))
+    return tirx.PrimFunc(kept, body, function.ret_type, function.attrs)
 
 
-def schedule_kv_append_cpu(sch: s_tir.Schedule, func_name: str = "main") -> None:
-    """Leave it serial: a step appends a few kilobytes, less than waking a thread costs."""
-    sch.work_on(func_name)
-
-
-def schedule_kv_append_gpu(sch: s_tir.Schedule, func_name: str = "main", threads: int = 64) -> None:
-    """One thread per (token, KV head), `threads` to a block."""
-    bind_to_threads(sch, func_name, BLOCK, threads)
-
-
-def bind_to_threads(sch: s_tir.Schedule, func_name: str, block: str, threads: int) -> None:
-    """Fuse all loops around `block` and spread their instances over GPU threads."""
-    fused = sch.fuse(*sch.get_loops(sch.get_sblock(block, func_name)))
-    outer, inner = sch.split(fused, [None, threads])
-    sch.bind(outer, "blockIdx.x")
-    sch.bind(inner, "threadIdx.x")
+def _stored(block: Any, homes: Mapping[Buffer, Buffer]) -> Any:
+    home = next((h for rows, h in homes.items() if block.writes and block.writes[0].source.same_as(rows)), None)
+    if home is None:
+        return block
+    _, value, slot, index = block.body.value.args
+    _, head, *inner = block.body.indices
+    # A scale has no axis of its own.
+    at = [slot, head, index, *inner][: len(home.shape)]
+    # Which part is written depends on data.
+    writes = [whole(home)]
+    return s_tir.SBlock(block.iter_vars, block.reads, writes, block.name_hint, tirx.BufferStore(home, value, at))
