@@ -17,8 +17,9 @@ from cosyn.codegen.tvm.dims import Dims
 from cosyn.codegen.tvm.forms import KernelForms, NeutralForms
 from cosyn.codegen.tvm.kernels.expert_linear import expert_linear_compute
 from cosyn.codegen.tvm.kernels.kv_append import kv_append_prim_func
-from cosyn.codegen.tvm.kernels.linear import linear_compute, linear_i8_compute
+from cosyn.codegen.tvm.kernels.linear import few_rows, linear_compute, linear_i8_compute
 from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_KERNEL_CHOICE, KernelChoice
+from cosyn.codegen.tvm.kernels.linear_few_rows import FewRows
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
 from cosyn.codegen.tvm.kernels.topk import topk_prim_func
 from cosyn.ir.dtype import DType
@@ -35,7 +36,8 @@ class LoweredGroup:
     """The function of a group, and what its parameters stand for: `arguments` are read, `results` written.
 
     `title` describes it in names of kernels; `layouts` are those of the packed weights, in the order of its nodes;
-    `choice` is what a linear was lowered with, and is to be scheduled with.
+    `choice` is what a linear was lowered with, and is to be scheduled with. `few` are functions of the same meaning
+    for few rows, on parameters of the same variables.
     """
 
     group: Group
@@ -45,6 +47,7 @@ class LoweredGroup:
     title: str
     layouts: tuple[PackedLayout, ...] = ()
     choice: KernelChoice = DEFAULT_KERNEL_CHOICE
+    few: tuple[tuple[FewRows, tirx.PrimFunc], ...] = ()
 
 
 class GroupLowering:
@@ -110,36 +113,37 @@ class GroupLowering:
 
     def _tensor_expressions(self, group: Group) -> LoweredGroup:
         dims = Dims(self.bound)
-        placeholders: dict[Argument, te.Tensor] = {}
-        env: dict[str, te.Tensor] = {}
-        layouts: list[PackedLayout] = []
+        nodes = [self.graph.producers[n] for n in group.nodes]
+        placeholders = {a: self._placeholder(a, dims) for a in self.arguments(group)}
+        layouts = tuple(self.layouts[_weight_ref(n)] for n in nodes if n.op in _PACKED_OPERAND)
         choice = DEFAULT_KERNEL_CHOICE
-        for argument in self.arguments(group):
-            placeholders[argument] = self._placeholder(argument, dims)
-            if not argument.piece:
-                env[argument.ref] = placeholders[argument]
-        for name in group.nodes:
-            node = self.graph.producers[name]
-            if node.op in _PACKED_OPERAND:
-                layouts.append(self.layouts[_weight_ref(node)])
-                choice = self.choices.choice(choice_key(node.op, layouts[-1], self.seq))
-                tensors = [self._linear(node, layouts[-1], choice, env, placeholders)]
-            else:
-                operands = [env[r] for r in node.operands]
-                tensors = list(BUILDERS[node.op](Stage(node, operands, dims)))
-            env |= dict(zip(node.results, tensors, strict=True))
-        outputs = [env[r] for r in group.outputs]
-        function = te.create_prim_func([*placeholders.values(), *outputs])
-        title = "_".join(dict.fromkeys(self.graph.producers[n].op for n in group.nodes))
-        arguments = tuple(placeholders)
-        function = with_arena_views(function)
-        return LoweredGroup(group, function, arguments, group.outputs, title, tuple(layouts), choice)
+        few: tuple[FewRows, ...] = ()
+        if layouts:
+            anchor = self.graph.producers[group.anchor]
+            choice = self.choices.choice(choice_key(anchor.op, layouts[0], self.seq))
+            few = few_rows(layouts[0], self.forms.linear) if self.seq is None and anchor.op in _FEW_ROWS else ()
+
+        def function(rows: FewRows | None) -> tirx.PrimFunc:
+            env = {a.ref: p for a, p in placeholders.items() if not a.piece}
+            for node in nodes:
+                if node.op in _PACKED_OPERAND:
+                    tensors = [self._linear(node, self.layouts[_weight_ref(node)], choice, rows, env, placeholders)]
+                else:
+                    tensors = list(BUILDERS[node.op](Stage(node, [env[r] for r in node.operands], dims)))
+                env |= dict(zip(node.results, tensors, strict=True))
+            outputs = [env[r] for r in group.outputs]
+            return with_arena_views(te.create_prim_func([*placeholders.values(), *outputs]))
+
+        title = "_".join(dict.fromkeys(n.op for n in nodes))
+        others = tuple((rows, function(rows)) for rows in few)
+        return LoweredGroup(group, function(None), tuple(placeholders), group.outputs, title, layouts, choice, others)
 
     def _linear(
         self,
         node: Node,
         layout: PackedLayout,
         choice: KernelChoice,
+        few: FewRows | None,
         env: Mapping[str, te.Tensor],
         placeholders: Mapping[Argument, te.Tensor],
     ) -> te.Tensor:
@@ -147,12 +151,13 @@ class GroupLowering:
         pieces = [placeholders[Argument(weight, p.name)] for p in layout.pieces]
         if node.op == "linear_i8":
             codes, scales, _, *bias = node.operands
-            return linear_i8_compute(env[codes], env[scales], pieces, layout, form, _bias(bias, env), choice.many_rows)
+            added = _bias(bias, env)
+            return linear_i8_compute(env[codes], env[scales], pieces, layout, form, added, choice.many_rows, few)
         if node.op == "expert_linear":
             x, ids, _, *bias = node.operands
             return expert_linear_compute(env[x], env[ids], pieces, layout, form, _bias(bias, env))
         x, _, *bias = node.operands
-        return linear_compute(env[x], pieces, layout, form, _bias(bias, env), choice.many_rows)
+        return linear_compute(env[x], pieces, layout, form, _bias(bias, env), choice.many_rows, few)
 
     def _placeholder(self, argument: Argument, dims: Dims) -> te.Tensor:
         name = _identifier(argument)
@@ -172,6 +177,9 @@ def stored_dtype(ref: str, kind: TensorType) -> str:
 
 _PACKED_OPERAND: Mapping[str, int] = {"linear": 1, "linear_i8": 2, "expert_linear": 2}
 """Op → which of its operands is a matrix in a packed layout."""
+
+_FEW_ROWS = ("linear", "linear_i8")
+"""Ops with forms for few rows."""
 
 
 def packed_operands(node: Node) -> tuple[str, ...]:
