@@ -37,8 +37,8 @@ Form = Literal["neutral", "cpu", "cpu_vnni", "cpu_bf16", "cpu_signed"]
 VNNI_FORMS = ("cpu_vnni", "cpu_bf16")
 BF16_FORMS = ("cpu_bf16",)
 
-_FEW_INT8 = (FewRows(2, 2, 4), FewRows(8, 4, 4))
-_FEW_FIXED = (FewRows(2, 2, 4), FewRows(8, 4, 2))
+_FEW_INT8 = (FewRows(2, 2, 4), FewRows(16, 4, 4))
+_FEW_FIXED = (FewRows(2, 2, 4), FewRows(32, 4, 2))
 _FEW_FLOAT = (FewRows(2, 2, 4), FewRows(4, 4, 4))
 """Forms for few rows of codes, of f32 as integers, and of floats: what pays on a Zen 4."""
 
@@ -123,7 +123,7 @@ def few_rows(layout: PackedLayout, form: Form) -> tuple[FewRows, ...]:
         return () if form in BF16_FORMS and takes_many_rows(layout, None) else _FEW_FLOAT
     if layout.activation == "int8":
         as_it_is = not layout.integer_scales and takes_many_rows(layout, None)
-        return _FEW_INT8 if layout.whole_words and not as_it_is else ()
+        return () if not layout.whole_words else _FEW_INT8[:1] if as_it_is else _FEW_INT8
     return _FEW_FIXED if takes_fixed_point(layout, form) else ()
 
 

@@ -16,6 +16,7 @@ from tvm.target import Target
 from cosyn.codegen.tvm.cpu_target import has_bf16, has_neon_dot, has_vnni, vector_lanes
 from cosyn.codegen.tvm.kernels.dot_neon import neon_dot
 from cosyn.codegen.tvm.kernels.dot_vnni import vnni_dot
+from cosyn.codegen.tvm.kernels.gemm_microkernel import unrolled_words
 from cosyn.codegen.tvm.kernels.linear import Form, part_stage, row_tile
 from cosyn.codegen.tvm.kernels.linear_choice import (
     DEFAULT_CHOICE,
@@ -60,11 +61,13 @@ def schedule_linear(
     """
     lanes = min(vector_lanes(target), layout.block)
     stages = {name: schedule.get_sblock(name) for name in _stage_names(schedule)}
+    together = layout.step // 2
     if "linear_words" in stages and layout.integer_scales:
+        together = unrolled_words(layout.group // 4)
         layout = layout.expanded
     epilogue = _inline_epilogue(schedule, stages)
     if any(name in stages for name in MANY_ROWS):
-        schedule_many_rows(schedule, stages, epilogue, layout, many_rows)
+        schedule_many_rows(schedule, stages, epilogue, layout, together, many_rows)
         return
     acc = stages["linear_acc"]
     rows, columns, reduction = schedule.get_loops(acc)
