@@ -55,6 +55,18 @@ def chosen_by_rows(function: tirx.PrimFunc, few: Sequence[tuple[int, tirx.PrimFu
     return function.with_body(s_tir.SBlockRealize([], True, root))
 
 
+def forms_by_rows(function: tirx.PrimFunc, most: int) -> list[tuple[int, int, tirx.PrimFunc]]:
+    """The parts of a function that `chosen_by_rows` made, or another, as (first, last number of rows, function)."""
+    first, body, parts = 1, function.body.block.body, []
+    while isinstance(body, tirx.IfThenElse) and first <= most:
+        last = min(int(body.condition.b), most)
+        parts.append((first, last, function.with_body(body.then_case)))
+        first, body = last + 1, body.else_case
+    if first <= most:
+        parts.append((first, most, function.with_body(body) if parts else function))
+    return parts
+
+
 def _on_parameters(function: tirx.PrimFunc, like: tirx.PrimFunc) -> Any:
     """The body of `function` on the parameters of `like`."""
     buffers = dict(zip(function.params, like.params, strict=True))
