@@ -38,7 +38,7 @@ VNNI_FORMS = ("cpu_vnni", "cpu_bf16")
 BF16_FORMS = ("cpu_bf16",)
 
 _FEW_INT8 = (FewRows(2, 2, 4), FewRows(16, 4, 4))
-_FEW_FIXED = (FewRows(2, 2, 4), FewRows(32, 4, 2))
+_FEW_FIXED = (FewRows(32, 2, 4),)
 _FEW_FLOAT = (FewRows(2, 2, 4), FewRows(4, 4, 4))
 """Forms for few rows of codes, of f32 as integers, and of floats: what pays on a Zen 4."""
 
