@@ -16,8 +16,9 @@ from cosyn.codegen.tvm.compute.stage import tvm_dtype
 from cosyn.codegen.tvm.dims import Dims
 from cosyn.codegen.tvm.forms import KernelForms, NeutralForms
 from cosyn.codegen.tvm.kernels.expert_linear import expert_linear_compute
+from cosyn.codegen.tvm.kernels.few_rows_forms import few_rows
 from cosyn.codegen.tvm.kernels.kv_append import kv_append_prim_func
-from cosyn.codegen.tvm.kernels.linear import few_rows, linear_compute, linear_i8_compute
+from cosyn.codegen.tvm.kernels.linear import linear_compute, linear_i8_compute
 from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_KERNEL_CHOICE, KernelChoice
 from cosyn.codegen.tvm.kernels.linear_few_rows import FewRows
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout

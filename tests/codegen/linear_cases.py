@@ -11,7 +11,8 @@ import tvm
 from tvm import s_tir, te, tirx
 from tvm.target import Target
 
-from cosyn.codegen.tvm.kernels.linear import Form, few_rows, linear_compute, linear_i8_compute
+from cosyn.codegen.tvm.kernels.few_rows_forms import few_rows
+from cosyn.codegen.tvm.kernels.linear import Form, linear_compute, linear_i8_compute
 from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_KERNEL_CHOICE, KernelChoice
 from cosyn.codegen.tvm.kernels.linear_few_rows import FewRows, chosen_by_rows
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout, layout_for

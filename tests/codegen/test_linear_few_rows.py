@@ -12,7 +12,8 @@ from tvm.target import Target
 from cosyn.codegen.tvm.arena_views import with_arena_views
 from cosyn.codegen.tvm.cpu_target import cpu_target, has_vnni, host_features
 from cosyn.codegen.tvm.kernel_listing import linear_forms
-from cosyn.codegen.tvm.kernels.linear import Form, few_rows
+from cosyn.codegen.tvm.kernels.few_rows_forms import few_rows
+from cosyn.codegen.tvm.kernels.linear import Form
 from cosyn.codegen.tvm.kernels.linear_few_rows import chosen_by_rows, forms_by_rows
 from cosyn.codegen.tvm.kernels.packed_weight import f32
 
@@ -44,17 +45,24 @@ def test_the_first_function_for_enough_rows_runs(target: Target) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stored", "activation", "form"),
-    [("i4g32u8:f32", "int8", "int8 microkernel"), ("i4g32:f16", "float", "int16 microkernel")],
+    ("stored", "activation", "few", "many"),
+    [
+        ("i8row:f32", "int8", [(1, 2)], "int8 microkernel of 4x4 vectors"),
+        ("i4g32u8:f32", "int8", [(1, 2), (3, 16)], "int8 microkernel of 4x4 vectors"),
+        ("i3g32u8:f32", "int8", [(1, 2)], "int8 microkernel of 4x4 vectors"),
+        ("i4g32:f16", "float", [(1, 32)], "int16 microkernel of 4x4 vectors"),
+        ("i3g32:f16", "float", [(1, 4)], "int16 microkernel of 4x4 vectors"),
+        ("bf16", "float", [(1, 2), (3, 4)], "multiply-add"),
+    ],
 )
-def test_packed_codes_serve_few_rows(stored: str, activation: str, form: str, target: Target) -> None:
+def test_few_rows_read_codes_as_they_are_stored(
+    stored: str, activation: str, few: list[tuple[int, int]], many: str, target: Target
+) -> None:
     case = Case(64, 96, stored, activation)
-    *few, (last, many) = linear_forms(lower(case.layout, None, target, form="cpu_vnni"), 128)
-    assert [rows for rows, _ in few] == [(1, 2), (3, last[0] - 1)]
-    assert all(made == "gemv on few rows, VNNI dot products" for _, made in few)
-    assert many.startswith(f"gemm, {form}")
-    assert last[0] > 8
-    assert last[1] == 128
+    function = lower(case.layout, None, target, form="cpu_vnni")
+    code = "multiply-add" if stored == "bf16" else "VNNI dot products"
+    expected = [(rows, f"gemv on few rows, {code}") for rows in few]
+    assert linear_forms(function, 128) == [*expected, ((few[-1][1] + 1, 128), f"gemm, {many}")]
 
 
 @pytest.mark.parametrize("form", ["neutral", "cpu", "cpu_signed"])

@@ -37,11 +37,6 @@ Form = Literal["neutral", "cpu", "cpu_vnni", "cpu_bf16", "cpu_signed"]
 VNNI_FORMS = ("cpu_vnni", "cpu_bf16")
 BF16_FORMS = ("cpu_bf16",)
 
-_FEW_INT8 = (FewRows(2, 2, 4), FewRows(16, 4, 4))
-_FEW_FIXED = (FewRows(32, 2, 4),)
-_FEW_FLOAT = (FewRows(2, 2, 4), FewRows(4, 4, 4))
-"""Forms for few rows of codes, of f32 as integers, and of floats: what pays on a Zen 4."""
-
 _SIGN = 128
 """What an 8-bit code loses when its highest bit is flipped and it is read as signed."""
 
@@ -113,18 +108,6 @@ def linear_i8_compute(
     if weight.layout.integer_scales:
         total = scaled_rows(weight, total)
     return _result(codes, total, layout, bias, scales)
-
-
-def few_rows(layout: PackedLayout, form: Form) -> tuple[FewRows, ...]:
-    """The forms for few rows beside the one for any number, in rising order."""
-    if form not in VNNI_FORMS:
-        return ()
-    if layout.format is None:
-        return () if form in BF16_FORMS and takes_many_rows(layout, None) else _FEW_FLOAT
-    if layout.activation == "int8":
-        as_it_is = not layout.integer_scales and takes_many_rows(layout, None)
-        return () if not layout.whole_words else _FEW_INT8[:1] if as_it_is else _FEW_INT8
-    return _FEW_FIXED if takes_fixed_point(layout, form) else ()
 
 
 def takes_fixed_point(layout: PackedLayout, form: Form) -> bool:
