@@ -16,6 +16,7 @@ from cosyn.codegen.tvm.kernels.attend import schedule_attend_cpu
 from cosyn.codegen.tvm.kernels.attend_cpu import attend_cpu_prim_func
 from cosyn.codegen.tvm.kernels.expert_linear import schedule_expert_linear
 from cosyn.codegen.tvm.kernels.linear import Form
+from cosyn.codegen.tvm.kernels.linear_few_rows import FewRows, chosen_by_rows
 from cosyn.codegen.tvm.kernels.linear_schedule_cpu import linear_form, schedule_linear
 from cosyn.codegen.tvm.kernels.read_bandwidth import read_bandwidth_prim_func
 from cosyn.codegen.tvm.lower_group import LoweredGroup
@@ -59,17 +60,24 @@ class CpuBackend:
     def schedule(self, lowered: LoweredGroup, seq: int | None) -> tirx.PrimFunc:
         """The schedule that the group's anchor asks for."""
         kind = lowered.group.kind
-        schedule = s_tir.Schedule(lowered.function)
         if kind in ("linear", "linear_i8"):
-            choice = lowered.choice
-            schedule_linear(schedule, lowered.layouts[0], seq, self.tvm_target, choice.few_rows, choice.many_rows)
-        elif kind == "expert_linear":
+            few = [(rows.most, self._linear(lowered, function, seq, rows)) for rows, function in lowered.few]
+            return with_vector_math(chosen_by_rows(self._linear(lowered, lowered.function, seq, None), few))
+        schedule = s_tir.Schedule(lowered.function)
+        if kind == "expert_linear":
             schedule_expert_linear(schedule, lowered.layouts[0], self.tvm_target)
         elif kind == "attend":
             schedule_attend_cpu(schedule)
         elif kind != "topk":
             schedule_rows(schedule, vector_lanes(self.tvm_target))
         return with_vector_math(schedule.mod["main"])
+
+    def _linear(
+        self, lowered: LoweredGroup, function: tirx.PrimFunc, seq: int | None, few: FewRows | None
+    ) -> tirx.PrimFunc:
+        schedule, choice = s_tir.Schedule(function), lowered.choice
+        schedule_linear(schedule, lowered.layouts[0], seq, self.tvm_target, choice.few_rows, choice.many_rows, few)
+        return schedule.mod["main"]
 
     def extra_kernels(self) -> dict[str, tirx.PrimFunc]:
         """`read_bandwidth`, for `cosyn bench`."""

@@ -12,6 +12,7 @@ from tvm import tirx
 from cosyn.codegen.program import EntryPoint
 from cosyn.codegen.tvm.build_program import BuiltProgram
 from cosyn.codegen.tvm.choice_table import choice_key
+from cosyn.codegen.tvm.kernels.linear_few_rows import forms_by_rows
 from cosyn.codegen.tvm.lower_group import packed_operands
 from cosyn.ir.node import Node
 
@@ -28,8 +29,9 @@ _PLAIN = "multiply-add"
 
 @dataclass(frozen=True, slots=True)
 class ServedKernel:
-    """One kernel: `form` is what its code is made of, `rows` the numbers of tokens that it serves, `launches` its calls
-    in a step. A linear also has the shape and storage of its weight, and the choices that are not the default.
+    """One kernel: `form` is what its code is made of, `rows` the numbers of tokens that it serves so, `launches` its
+    calls in a step. A linear also has the shape and storage of its weight, and the choices that are not the default;
+    one whose code depends on the number of tokens is several of these.
     """
 
     kernel: str
@@ -51,10 +53,15 @@ def served_kernels(built: BuiltProgram) -> list[ServedKernel]:
     return [k for entry in built.program.entry_points for k in _of_entry(built, entry)]
 
 
-def linear_form(function: tirx.PrimFunc, rows: int) -> str:
-    """What the scheduled code of a linear for at most `rows` rows is made of."""
+def linear_forms(function: tirx.PrimFunc, rows: int) -> list[tuple[tuple[int, int], str]]:
+    """What the scheduled code of a linear for at most `rows` rows is made of, by first and last number of rows."""
+    *few, (first, last, any_number) = forms_by_rows(function, rows)
+    found = [((begin, end), _made_of("gemv on few rows", part)) for begin, end, part in few]
+    return [*found, ((first, last), _made_of("gemv" if rows == 1 else "gemm", any_number))]
+
+
+def _made_of(kind: str, function: tirx.PrimFunc) -> str:
     text = function.script()
-    kind = "gemv" if rows == 1 else "gemm"
     for pattern, meaning in _FORMS:
         found = re.search(pattern, text)
         if found:
@@ -73,15 +80,17 @@ def _of_entry(built: BuiltProgram, entry: EntryPoint) -> list[ServedKernel]:
         group = first[kernel]
         anchor = built.program.graph.producers[group.anchor]
         if group.kind in ("linear", "linear_i8"):
-            found.append(_linear(built, kernel, anchor, entry, count))
+            found += _linear(built, kernel, anchor, entry, count)
         else:
             found.append(ServedKernel(kernel, group.kind, rows, count))
     return found
 
 
-def _linear(built: BuiltProgram, kernel: str, anchor: Node, entry: EntryPoint, count: int) -> ServedKernel:
+def _linear(built: BuiltProgram, kernel: str, anchor: Node, entry: EntryPoint, count: int) -> list[ServedKernel]:
     (weight,) = packed_operands(anchor)
     key = choice_key(anchor.op, built.layouts[weight], entry.bound.get("seq"))
-    form = linear_form(built.kernels[kernel], entry.max_seq)
     choice = built.choices.choice(key).changed()
-    return ServedKernel(kernel, form, (1, entry.max_seq), count, key.n, key.k, key.weight, choice)
+    return [
+        ServedKernel(kernel, form, rows, count, key.n, key.k, key.weight, choice)
+        for rows, form in linear_forms(built.kernels[kernel], entry.max_seq)
+    ]

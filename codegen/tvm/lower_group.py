@@ -17,9 +17,11 @@ from cosyn.codegen.tvm.dims import Dims
 from cosyn.codegen.tvm.forms import KernelForms, NeutralForms
 from cosyn.codegen.tvm.kernels.attend_args import cache_tensors
 from cosyn.codegen.tvm.kernels.expert_linear import expert_linear_compute
+from cosyn.codegen.tvm.kernels.few_rows_forms import few_rows
 from cosyn.codegen.tvm.kernels.kv_append import appended_rows, stored_in_state
 from cosyn.codegen.tvm.kernels.linear import linear_compute, linear_i8_compute
 from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_KERNEL_CHOICE, KernelChoice
+from cosyn.codegen.tvm.kernels.linear_few_rows import FewRows
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
 from cosyn.codegen.tvm.kernels.topk import topk_prim_func
 from cosyn.ir.dtype import DType
@@ -36,7 +38,8 @@ class LoweredGroup:
     """The function of a group, and what its parameters stand for: `arguments` are read, `results` written.
 
     `title` describes it in names of kernels; `layouts` are those of the packed weights, in the order of its nodes;
-    `choice` is what a linear was lowered with, and is to be scheduled with.
+    `choice` is what a linear was lowered with, and is to be scheduled with. `few` are functions of the same meaning
+    for few rows, on parameters of the same variables.
     """
 
     group: Group
@@ -46,6 +49,7 @@ class LoweredGroup:
     title: str
     layouts: tuple[PackedLayout, ...] = ()
     choice: KernelChoice = DEFAULT_KERNEL_CHOICE
+    few: tuple[tuple[FewRows, tirx.PrimFunc], ...] = ()
 
 
 class GroupLowering:
@@ -111,32 +115,49 @@ class GroupLowering:
 
     def _tensor_expressions(self, group: Group) -> LoweredGroup:
         dims = Dims(self.bound)
-        placeholders = self._placeholders(self.arguments(group), dims)
-        env = {argument.ref: tensor for argument, tensor in placeholders.items() if not argument.piece}
-        layouts: list[PackedLayout] = []
+        nodes = [self.graph.producers[n] for n in group.nodes]
+        placeholders = self._placeholders(self.arguments(group), Dims(self.bound))
+        results = tuple(r for r in group.outputs if self.graph.types[r].dtype is not DType.STATE)
+        layouts = tuple(self.layouts[_weight_ref(n)] for n in nodes if n.op in _PACKED_OPERAND)
         choice = DEFAULT_KERNEL_CHOICE
+        few: tuple[FewRows, ...] = ()
+        if layouts:
+            anchor = self.graph.producers[group.anchor]
+            choice = self.choices.choice(choice_key(anchor.op, layouts[0], self.seq))
+            few = few_rows(layouts[0], self.forms.linear) if self.seq is None and anchor.op in _FEW_ROWS else ()
+
+        def function(rows: FewRows | None) -> tirx.PrimFunc:
+            return self._function(nodes, placeholders, results, choice, rows)
+
+        title = "_".join(dict.fromkeys(n.op for n in nodes))
+        others = tuple((rows, function(rows)) for rows in few)
+        return LoweredGroup(group, function(None), tuple(placeholders), results, title, layouts, choice, others)
+
+    def _function(
+        self,
+        nodes: Sequence[Node],
+        placeholders: Mapping[Argument, te.Tensor],
+        results: Sequence[str],
+        choice: KernelChoice,
+        few: FewRows | None,
+    ) -> tirx.PrimFunc:
+        env = {argument.ref: tensor for argument, tensor in placeholders.items() if not argument.piece}
+        dims = Dims(self.bound)
         tables: dict[Hashable, te.Tensor] = {}
         appended: list[te.Tensor] = []
-        for name in group.nodes:
-            node = self.graph.producers[name]
+        for node in nodes:
             if node.op == "kv_append":
                 appended = self._append(node, env, placeholders)
                 continue
             if node.op in _PACKED_OPERAND:
-                layouts.append(self.layouts[_weight_ref(node)])
-                choice = self.choices.choice(choice_key(node.op, layouts[-1], self.seq))
-                tensors = [self._linear(node, layouts[-1], choice, env, placeholders)]
+                tensors = [self._linear(node, self.layouts[_weight_ref(node)], choice, few, env, placeholders)]
             else:
-                operands = [env[r] for r in node.operands]
-                tensors = list(BUILDERS[node.op](Stage(node, operands, dims, tables)))
+                tensors = list(BUILDERS[node.op](Stage(node, [env[r] for r in node.operands], dims, tables)))
             env |= dict(zip(node.results, tensors, strict=True))
-        results = tuple(r for r in group.outputs if self.graph.types[r].dtype is not DType.STATE)
         function = te.create_prim_func([*placeholders.values(), *(env[r] for r in results), *appended])
         if appended:
             function = stored_in_state(function, [i for i, a in enumerate(placeholders) if _is_state(a)])
-        title = "_".join(dict.fromkeys(self.graph.producers[n].op for n in group.nodes))
-        function = with_arena_views(function)
-        return LoweredGroup(group, function, tuple(placeholders), results, title, tuple(layouts), choice)
+        return with_arena_views(function)
 
     def _append(
         self, node: Node, env: Mapping[str, te.Tensor], placeholders: Mapping[Argument, te.Tensor]
@@ -150,6 +171,7 @@ class GroupLowering:
         node: Node,
         layout: PackedLayout,
         choice: KernelChoice,
+        few: FewRows | None,
         env: Mapping[str, te.Tensor],
         placeholders: Mapping[Argument, te.Tensor],
     ) -> te.Tensor:
@@ -157,12 +179,13 @@ class GroupLowering:
         pieces = [placeholders[Argument(weight, p.name)] for p in layout.pieces]
         if node.op == "linear_i8":
             codes, scales, _, *bias = node.operands
-            return linear_i8_compute(env[codes], env[scales], pieces, layout, form, _bias(bias, env), choice.many_rows)
+            added = _bias(bias, env)
+            return linear_i8_compute(env[codes], env[scales], pieces, layout, form, added, choice.many_rows, few)
         if node.op == "expert_linear":
             x, ids, _, *bias = node.operands
             return expert_linear_compute(env[x], env[ids], pieces, layout, form, _bias(bias, env))
         x, _, *bias = node.operands
-        return linear_compute(env[x], pieces, layout, form, _bias(bias, env), choice.many_rows)
+        return linear_compute(env[x], pieces, layout, form, _bias(bias, env), choice.many_rows, few)
 
     def _placeholders(self, arguments: Sequence[Argument], dims: Dims) -> dict[Argument, te.Tensor]:
         # The tensors of a state share the symbols of its sizes.
@@ -190,6 +213,9 @@ def stored_dtype(ref: str, kind: TensorType) -> str:
 
 _PACKED_OPERAND: Mapping[str, int] = {"linear": 1, "linear_i8": 2, "expert_linear": 2}
 """Op → which of its operands is a matrix in a packed layout."""
+
+_FEW_ROWS = ("linear", "linear_i8")
+"""Ops with forms for few rows."""
 
 
 def packed_operands(node: Node) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from cosyn.codegen.program import Argument, EntryPoint
 from cosyn.codegen.tvm.build_program import allow_in_place, entry_points, linear_layouts
 from cosyn.codegen.tvm.choice_table import ChoiceKey, ChoiceTable, Measured, choice_key
 from cosyn.codegen.tvm.cpu import CpuBackend
-from cosyn.codegen.tvm.kernel_listing import linear_form
+from cosyn.codegen.tvm.kernel_listing import linear_forms
 from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_KERNEL_CHOICE, KernelChoice
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
 from cosyn.codegen.tvm.lower_group import GroupLowering, LoweredGroup, packed_operands
@@ -110,8 +110,9 @@ class TunableKernel:
 
     @property
     def form(self) -> str:
-        """What the code with default choices is made of."""
-        return linear_form(self.scheduled(DEFAULT_KERNEL_CHOICE), self.entry.max_seq)
+        """What the code with default choices for a full step is made of."""
+        *_, (_, form) = linear_forms(self.scheduled(DEFAULT_KERNEL_CHOICE), self.entry.max_seq)
+        return form
 
     def parameters(self) -> tuple[tuple[Parameter, ...], tuple[Parameter, ...]]:
         """What it reads and what it writes, with the sizes of a full step: a prompt of one chunk, one row of logits."""

@@ -11,8 +11,10 @@ import tvm
 from tvm import s_tir, te, tirx
 from tvm.target import Target
 
+from cosyn.codegen.tvm.kernels.few_rows_forms import few_rows
 from cosyn.codegen.tvm.kernels.linear import Form, linear_compute, linear_i8_compute
 from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_KERNEL_CHOICE, KernelChoice
+from cosyn.codegen.tvm.kernels.linear_few_rows import FewRows, chosen_by_rows
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout, layout_for
 from cosyn.codegen.tvm.kernels.linear_schedule_cpu import schedule_linear
 from cosyn.codegen.tvm.kernels.packed_weight import i64
@@ -90,19 +92,23 @@ def lower(
     rows = tirx.Var("seq", "int64") if seq is None else i64(seq)
     pieces = placeholders(layout)
     x = te.placeholder((rows, i64(layout.k)), "int8" if layout.activation == "int8" else "float32", name="x")
-    inputs = [x]
-    if layout.activation == "int8":
-        scales = te.placeholder((rows, i64(1)), "float32", name="x_scales")
-        inputs.append(scales)
-        y = linear_i8_compute(x, scales, pieces, layout, form, choice=choice.many_rows)
-    else:
-        y = linear_compute(x, pieces, layout, form, choice=choice.many_rows)
-    more, results = epilogue(y) if epilogue else ((), (y,))
-    function = te.create_prim_func([*inputs, *pieces, *more, *results])
-    schedule = s_tir.Schedule(function)
-    if form != "neutral":
-        schedule_linear(schedule, layout, seq, target, choice.few_rows, choice.many_rows)
-    return schedule.mod["main"]
+    scales = te.placeholder((rows, i64(1)), "float32", name="x_scales")
+
+    def scheduled(few: FewRows | None) -> tirx.PrimFunc:
+        if layout.activation == "int8":
+            y = linear_i8_compute(x, scales, pieces, layout, form, choice=choice.many_rows, few=few)
+        else:
+            y = linear_compute(x, pieces, layout, form, choice=choice.many_rows, few=few)
+        more, results = epilogue(y) if epilogue else ((), (y,))
+        inputs = [x, scales] if layout.activation == "int8" else [x]
+        function = te.create_prim_func([*inputs, *pieces, *more, *results])
+        schedule = s_tir.Schedule(function)
+        if form != "neutral":
+            schedule_linear(schedule, layout, seq, target, choice.few_rows, choice.many_rows, few)
+        return schedule.mod["main"]
+
+    others = few_rows(layout, form) if seq is None else ()
+    return chosen_by_rows(scheduled(None), [(few.most, scheduled(few)) for few in others])
 
 
 def run(function: Any, arrays: Sequence[Array], *shapes: tuple[int, ...]) -> list[Array]:
@@ -132,6 +138,18 @@ class Case:
             return [x, scales, *self.pieces.values()], exact
         x = rng.standard_normal((rows, self.layout.k)).astype(np.float32)
         return [x, *self.pieces.values()], x.astype(np.float64) @ decoded(self.weight).T
+
+
+def rounding_error(y: Array, x: Array, case: Case) -> float:
+    """Largest difference of y `[rows, n]` from x · weightᵀ, over what x in 16 bits may change that result by.
+
+    x is rounded by up to half of a step of its group's integers; sums in f32 lose digits besides.
+    """
+    size, weight = case.layout.chunk, decoded(case.weight)
+    exact = x.astype(np.float64)
+    steps = np.repeat(np.abs(exact).reshape(len(x), -1, size).max(-1), size, 1) / 32639
+    allowed = (steps / 2 + 1e-6 * np.abs(exact)) @ np.abs(weight).T
+    return float((np.abs(y - exact @ weight.T) / np.maximum(allowed, 1e-30)).max())
 
 
 def relative_error(found: Array, exact: Array) -> float:

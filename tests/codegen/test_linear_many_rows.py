@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import ml_dtypes
 import numpy as np
 import pytest
-from linear_cases import Case, build, decoded, relative_error, run, weight_type
+from linear_cases import Case, build, decoded, relative_error, rounding_error, run, weight_type
 from tvm import te, tirx
 from tvm.target import Target
 
@@ -17,7 +17,7 @@ from cosyn.codegen.tvm.kernels.linear_many_rows import takes_many_rows
 from cosyn.codegen.tvm.kernels.packing import pack
 from cosyn.ir.weight_format import QuantizedWeight
 
-ROWS = (1, 2, 7, 9, 127, 128, 130)
+ROWS = (*range(1, 10), 127, 128, 130)
 IN_16_BITS = 4e-5
 """Relative error with activations in 16 bits: ten times the width of a code over that of the largest of a group."""
 
@@ -44,6 +44,22 @@ def test_int8_activations_give_exact_sums(n: int, k: int, stored: str, target: T
 
 
 @pytest.mark.parametrize(
+    "stored", ["i4g32u8:f32", "i3g32u8:f16", "i2g16u8:f32", "i4g32:f16", "u4g64:f16", "u5g32:bf16"]
+)
+@pytest.mark.parametrize(("n", "k"), [(1, 32), (17, 96), (65, 2080), (30, 200)])
+def test_int8_activations_on_codes_with_groups(n: int, k: int, stored: str, target: Target) -> None:
+    case = Case(n, k, stored, "int8")
+    fast, plain = (build(case.layout, None, target, form=form) for form in ("cpu_vnni", "cpu"))
+    for rows in ROWS:
+        arrays, exact = case.inputs(rows)
+        (y,) = run(fast, arrays, (rows, n))
+        (expected,) = run(plain, arrays, (rows, n))
+        if case.layout.integer_scales:
+            np.testing.assert_array_equal(y, expected)
+        assert relative_error(y, exact) < 2e-6
+
+
+@pytest.mark.parametrize(
     "stored",
     ["i4g32:f16", "u4g32:f16", "i4g128:f16", "i8g128:f16", "u8g32:f32", "i3g32:f32", "u5g32:bf16", "i8row:f32"],
 )
@@ -52,9 +68,20 @@ def test_float_activations(n: int, k: int, stored: str, target: Target) -> None:
     case = Case(n, k, stored)
     kernel = build(case.layout, None, target, form="cpu_vnni")
     for rows in ROWS:
+        arrays, _ = case.inputs(rows)
+        (y,) = run(kernel, arrays, (rows, n))
+        assert rounding_error(y, arrays[0], case) <= 1.0, rows
+
+
+@pytest.mark.parametrize("stored", ["bf16", "f16", "f32"])
+@pytest.mark.parametrize(("n", "k"), [(1, 32), (17, 96), (65, 2080), (8, 33), (16, 2)])
+def test_float_weights(n: int, k: int, stored: str, target: Target) -> None:
+    case = Case(n, k, stored)
+    kernel = build(case.layout, None, target, form="cpu_vnni")
+    for rows in ROWS:
         arrays, exact = case.inputs(rows)
         (y,) = run(kernel, arrays, (rows, n))
-        assert relative_error(y, exact) < IN_16_BITS, rows
+        assert relative_error(y, exact) < 1e-5, rows
 
 
 @pytest.mark.parametrize(("n", "k"), [(1, 32), (17, 96), (65, 2080), (8, 33), (16, 2)])
@@ -84,29 +111,33 @@ def test_the_widest_codes_do_not_overflow(target: Target) -> None:
     assert relative_error(y, x.astype(np.float64) @ decoded(weight).T) < IN_16_BITS
 
 
+@pytest.mark.parametrize("rows", [2, 7, 9])
 @pytest.mark.parametrize("scale", [0.0, 1e-25, 1e20])
-def test_float_activations_of_any_size(scale: float, target: Target) -> None:
+def test_float_activations_of_any_size(scale: float, rows: int, target: Target) -> None:
     case = Case(64, 256, "i4g32:f16")
-    arrays, _ = case.inputs(9)
+    arrays, _ = case.inputs(rows)
     arrays[0] = arrays[0] * np.float32(scale)
-    (y,) = run(build(case.layout, None, target, form="cpu_vnni"), arrays, (9, 64))
+    (y,) = run(build(case.layout, None, target, form="cpu_vnni"), arrays, (rows, 64))
     assert relative_error(y, arrays[0].astype(np.float64) @ decoded(case.weight).T) < IN_16_BITS
 
 
-def test_one_large_activation_costs_its_own_group_digits_only(target: Target) -> None:
+@pytest.mark.parametrize("rows", [2, 7, 9])
+def test_one_large_activation_costs_its_own_group_digits_only(rows: int, target: Target) -> None:
     case = Case(64, 256, "i4g32:f16")
-    arrays, _ = case.inputs(9)
+    arrays, _ = case.inputs(rows)
     arrays[0][:, 5] = 3000.0
     assert isinstance(case.weight, QuantizedWeight)
     weight = decoded(case.weight)
     weight[:, :32] = 0.0
     case.weight.codes[:, :32] = 0
     arrays[1:] = pack(case.layout, case.weight).values()
-    (y,) = run(build(case.layout, None, target, form="cpu_vnni"), arrays, (9, 64))
+    (y,) = run(build(case.layout, None, target, form="cpu_vnni"), arrays, (rows, 64))
     assert relative_error(y, arrays[0].astype(np.float64) @ weight.T) < IN_16_BITS
 
 
-@pytest.mark.parametrize(("stored", "activation"), [("i8row:f32", "int8"), ("i4g32:f16", "float")])
+@pytest.mark.parametrize(
+    ("stored", "activation"), [("i8row:f32", "int8"), ("i4g32u8:f32", "int8"), ("i4g32:f16", "float")]
+)
 @pytest.mark.parametrize("n", [64, 172, 7])
 def test_elementwise_epilogues_are_fused(n: int, stored: str, activation: str, target: Target) -> None:
     case = Case(n, 64, stored, activation)
@@ -121,7 +152,7 @@ def test_elementwise_epilogues_are_fused(n: int, stored: str, activation: str, t
         return (bias, residual), (silu, total)
 
     kernel = build(case.layout, None, target, epilogue, form="cpu_vnni")
-    for rows in (1, 5, 19):
+    for rows in (1, 2, 5, 19):
         arrays, exact = case.inputs(rows)
         rng = np.random.default_rng(1)
         bias = rng.standard_normal(n).astype(np.float32)

@@ -6,6 +6,7 @@ products, whose sums are exact. What is rounded away is below 2^-16 of the group
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tvm import te, tirx
@@ -25,16 +26,16 @@ def exact_size(bits: int) -> int:
 
 
 class FixedPoint:
-    """x f32 `[rows, k]` as integers: `parts` i8 `[2 · rows, k]`, each row's high parts and then its low parts."""
+    """`rows` rows of x f32 as integers: `parts` i8 `[2 · rows, k]`, each row's high parts and then its low parts."""
 
-    def __init__(self, x: te.Tensor, size: int) -> None:
-        """`size` columns share a scale; it divides k."""
-        rows, k = x.shape[0], int(x.shape[1])
+    def __init__(self, x: te.Tensor, size: int, rows: Expr, row: Callable[[Expr], Expr]) -> None:
+        """`size` columns share a scale; it divides k. `row` says which row of x each is."""
+        k = int(x.shape[1])
         j = te.reduce_axis((i64(0), i64(size)), name="j")
         # Magnitudes are ordered as their bits are; LLVM makes vectors of maxima of integers only.
         self._top = te.compute(
             (rows, i64(k // size)),
-            lambda s, g: te.max(tirx.reinterpret("int32", x(s, g * size + j)) & i32(0x7FFFFFFF), axis=j),
+            lambda s, g: te.max(tirx.reinterpret("int32", x(row(s), g * size + j)) & i32(0x7FFFFFFF), axis=j),
             name="linear_xmax",
         )
 
@@ -42,7 +43,7 @@ class FixedPoint:
             s = tirx.floordiv(p, 2)
             top = self._magnitude(s, tirx.floordiv(column, size))
             inverse = tirx.Select(top > f32(_SMALLEST_SCALED), f32(_LARGEST) / top, f32(0.0))
-            number = tirx.nearbyint(x(s, column) * inverse).astype("int32")
+            number = tirx.nearbyint(x(row(s), column) * inverse).astype("int32")
             high = (number + i32(128)) >> i32(8)
             return tirx.Select(tirx.floormod(p, 2) == 0, high, number - (high << i32(8))).astype("int8")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tvm import te, tirx
 
-from cosyn.codegen.tvm.kernels.packed_weight import PackedWeight, i32, i64
+from cosyn.codegen.tvm.kernels.packed_weight import PackedWeight, i64, u32
 
 Expr = Any  # TVM's expressions overload the operators; its stubs do not say so
 
@@ -17,17 +17,14 @@ def expanded_weight(weight: PackedWeight) -> PackedWeight:
     For many rows: a block of rows of the weight is expanded once, into the cache, and read as 8-bit codes are.
     """
     layout = weight.layout
-    offset = 1 << (weight.bits - 1)
+    offset = u32(1 << (weight.bits - 1))
 
     def word(block: Expr, index: Expr, lane: Expr) -> Expr:
         row = block * layout.block + lane
-        scale = weight.integer((), row, tirx.floordiv(index * 4, layout.group))
-        fours = weight.fours((), row, index)
-        # Two bytes at a time, since products of four pass 32 bits before 128 - offset · scale makes them bytes.
-        shift = (i32(128) - scale * offset) * 0x0101
-        low = (fours & i32(0xFFFF)) * scale + shift
-        high = (fours >> i32(16)) * scale + shift
-        return low | (high << i32(16))
+        scale = weight.integer((), row, tirx.floordiv(index * 4, layout.group)).astype("uint32")
+        fours = weight.fours((), row, index).astype("uint32")
+        # Four bytes at once: the products alone may pass a byte, and the word, but the sums are bytes modulo 2^32.
+        return (fours * scale + (u32(128) - scale * offset) * u32(0x01010101)).astype("int32")
 
     shape = (i64(layout.blocks), i64(layout.k // 4), i64(layout.block))
     words = te.compute(shape, word, name="linear_words")

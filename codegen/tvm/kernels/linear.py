@@ -19,6 +19,7 @@ from tvm import te, tirx
 from cosyn.codegen.tvm.kernels.fixed_point import FixedPoint, combined, exact_size
 from cosyn.codegen.tvm.kernels.integer_scales import expanded_weight, scaled_rows
 from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_MANY_ROWS, ManyRowsChoice
+from cosyn.codegen.tvm.kernels.linear_few_rows import FewRows, tiled_rows
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout, Plane
 from cosyn.codegen.tvm.kernels.linear_many_rows import many_rows_bf16, many_rows_int8, many_rows_int16, takes_many_rows
 from cosyn.codegen.tvm.kernels.packed_weight import (
@@ -40,8 +41,10 @@ _SIGN = 128
 """What an 8-bit code loses when its highest bit is flipped and it is read as signed."""
 
 
-def row_tile(seq: int | None, choice: ManyRowsChoice = DEFAULT_MANY_ROWS) -> int:
+def row_tile(seq: int | None, choice: ManyRowsChoice = DEFAULT_MANY_ROWS, few: FewRows | None = None) -> int:
     """Rows of x that a CPU kernel for `seq` rows (None: any number) works on at once."""
+    if few is not None:
+        return few.tile
     return choice.tile_rows if seq is None else min(choice.tile_rows, seq)
 
 
@@ -57,23 +60,26 @@ def linear_compute(
     form: Form = "neutral",
     bias: te.Tensor | None = None,
     choice: ManyRowsChoice = DEFAULT_MANY_ROWS,
+    few: FewRows | None = None,
 ) -> te.Tensor:
     """x f32 `[seq, k]` · weightᵀ (+ bias f32/f16 `[n]`) as f32 `[seq, n]`.
 
-    `pieces` are placeholders of `layout.pieces`, in that order. Raises ValueError where x does not fit.
+    `pieces` are placeholders of `layout.pieces`, in that order; `few` asks for the form for so many rows. Raises
+    ValueError where x does not fit.
     """
     weight = PackedWeight(layout, pieces)
+    tile = row_tile(_rows(x), choice, few)
     _check(x, layout, "float32")
     if form == "neutral":
         total = _neutral(x, weight)
-    elif form in (VNNI_FORMS if layout.format else BF16_FORMS) and takes_many_rows(layout, _rows(x)):
+    elif few is None and form in (VNNI_FORMS if layout.format else BF16_FORMS) and takes_many_rows(layout, _rows(x)):
         total = (many_rows_int16 if layout.format else many_rows_bf16)(x, weight, choice)
-    elif layout.format is None or _rows(x) != 1:
-        total = _tiled(x, weight, row_tile(_rows(x), choice))
-    elif form in VNNI_FORMS and layout.whole_words and layout.chunk <= exact_size(weight.bits):
-        total = _fixed(x, weight)
+    elif layout.format is None or (few is None and _rows(x) != 1):
+        total = _tiled(x, weight, tile)
+    elif takes_fixed_point(layout, form):
+        total = _fixed(x, weight, tile)
     else:
-        total = _grouped(x, weight, 1)
+        total = _grouped(x, weight, tile)
     return _result(x, total, layout, bias)
 
 
@@ -85,22 +91,33 @@ def linear_i8_compute(
     form: Form = "neutral",
     bias: te.Tensor | None = None,
     choice: ManyRowsChoice = DEFAULT_MANY_ROWS,
+    few: FewRows | None = None,
 ) -> te.Tensor:
     """(codes i8 `[seq, k]` · weightᵀ) · scales f32 `[seq, 1]` (+ bias) as f32 `[seq, n]`.
 
-    Sums of codes are exact i32, per scale group.
+    Sums of codes are exact i32, per scale group. `few` asks for the form for so many rows.
     """
     weight = PackedWeight(layout, pieces)
     _check(codes, layout, "int8")
-    if layout.integer_scales and form != "neutral" and _rows(codes) != 1:
+    if layout.integer_scales and form != "neutral" and _rows(codes) != 1 and few is None:
         weight = expanded_weight(weight)
-    if form in VNNI_FORMS and takes_many_rows(weight.layout, _rows(codes)):
+    if few is None and form in VNNI_FORMS and takes_many_rows(weight.layout, _rows(codes)):
         return _result(codes, many_rows_int8(codes, weight, choice), layout, bias, scales)
     signed = form == "cpu_signed" and weight.layout.whole_words and weight.bits == 8
-    total = _grouped(codes, weight, row_tile(_rows(codes), choice) if form != "neutral" else 1, signed)
+    total = _grouped(codes, weight, row_tile(_rows(codes), choice, few) if form != "neutral" else 1, signed)
     if weight.layout.integer_scales:
         total = scaled_rows(weight, total)
     return _result(codes, total, layout, bias, scales)
+
+
+def takes_fixed_point(layout: PackedLayout, form: Form) -> bool:
+    """Whether one row of f32 x is multiplied as integers."""
+    return (
+        form in VNNI_FORMS
+        and layout.format is not None
+        and layout.whole_words
+        and layout.chunk <= exact_size(layout.format.bits)
+    )
 
 
 def _check(x: te.Tensor, layout: PackedLayout, dtype: str) -> None:
@@ -143,22 +160,9 @@ def _neutral(x: te.Tensor, weight: PackedWeight) -> te.Tensor:
     )
 
 
-def _tiled_rows(x: te.Tensor, tile: int) -> tuple[Expr, Any]:
-    """Rows padded to whole tiles, and the row of x to read for each: the last where there is none."""
-    rows = x.shape[0]
-    known = _rows(x)
-    if known is not None:
-        padded: Expr = i64(-(-known // tile) * tile)
-        exact = known % tile == 0
-    else:
-        padded = tirx.floordiv(rows + (tile - 1), tile) * tile
-        exact = tile == 1
-    return padded, (lambda s: s) if exact else (lambda s: tirx.min(s, rows - 1))
-
-
 def _tiled(x: te.Tensor, weight: PackedWeight, tile: int) -> te.Tensor:
     layout = weight.layout
-    padded, row = _tiled_rows(x, tile)
+    padded, row = tiled_rows(x, tile)
     values = te.compute(
         (i64(layout.padded_n), i64(layout.k)),
         lambda n, k: weight.value((), n, k, fast=True),
@@ -175,7 +179,7 @@ def _tiled(x: te.Tensor, weight: PackedWeight, tile: int) -> te.Tensor:
 def _grouped(x: te.Tensor, weight: PackedWeight, tile: int, signed: bool = False) -> te.Tensor:
     """Σ_g scale · (Σ_j x · code - zero · Σ_j x): multiplies codes as they are, or 8-bit codes less 128 (`signed`)."""
     layout = weight.layout
-    padded, row = _tiled_rows(x, tile)
+    padded, row = tiled_rows(x, tile)
     size, groups = layout.chunk, layout.k // layout.chunk
     per_group = layout.group // layout.chunk
     integer = x.dtype == "int8"
@@ -204,11 +208,12 @@ def _grouped(x: te.Tensor, weight: PackedWeight, tile: int, signed: bool = False
     return te.compute((padded, i64(layout.padded_n)), lambda s, n: te.sum(scaled(s, n), axis=g), name="linear_acc")
 
 
-def _fixed(x: te.Tensor, weight: PackedWeight) -> te.Tensor:
-    """Σ_g scale · (Σ_j x · code - zero · Σ_j x) for one row, x as integers with a scale per group."""
+def _fixed(x: te.Tensor, weight: PackedWeight, tile: int) -> te.Tensor:
+    """Σ_g scale · (Σ_j x · code - zero · Σ_j x), x as integers with a scale per group."""
     layout, size = weight.layout, weight.layout.chunk
     per_group = layout.group // size
-    fixed = FixedPoint(x, size)
+    padded, row = tiled_rows(x, tile)
+    fixed = FixedPoint(x, size, padded, row)
     part = _partial_sums(fixed.parts, weight, fixed.parts.shape[0], lambda s: s)
     sums = _group_sums(fixed.parts, size, "int32")
     g = _axis(layout.k // size, "g")
@@ -220,7 +225,7 @@ def _fixed(x: te.Tensor, weight: PackedWeight) -> te.Tensor:
         exact = dot - weight.zero((), n, at, "int32") * sum_x
         return (weight.scale((), n, at) * fixed.scale(s, g)) * exact.astype("float32")
 
-    return te.compute((x.shape[0], i64(layout.padded_n)), lambda s, n: te.sum(scaled(s, n), axis=g), name="linear_acc")
+    return te.compute((padded, i64(layout.padded_n)), lambda s, n: te.sum(scaled(s, n), axis=g), name="linear_acc")
 
 
 def _group_sums(x: te.Tensor, size: int, dtype: str) -> te.Tensor:

@@ -30,9 +30,14 @@ def schedule_many_rows(
     stages: Mapping[str, Block],
     epilogue: Sequence[Block],
     layout: PackedLayout,
+    together: int,
     choice: ManyRowsChoice = DEFAULT_MANY_ROWS,
 ) -> None:
-    """Schedule, in place, a function around one of `linear_many_rows`'s forms with elementwise `epilogue`."""
+    """Schedule, in place, a function around one of `linear_many_rows`'s forms with elementwise `epilogue`.
+
+    `together`: words of the stage `linear_words` to write straight one after the other, so that it is known where in
+    a stored word their codes lie, and that they share a scale.
+    """
     name = next(n for n in _PRODUCTS if n in stages)
     product, total = _PRODUCTS[name], stages[name]
     rows, vectors = tile_shape(layout, choice)
@@ -54,12 +59,11 @@ def schedule_many_rows(
         if stage in stages:
             schedule.compute_at(stages[stage], block, preserve_unit_loops=True)
             _vectorize(schedule, stages[stage])
-    if "linear_words" in stages and layout.step > 2:
-        # Where in a stored word the codes lie is then known.
+    if "linear_words" in stages and together > 1:
         *_, word, u, v = schedule.get_loops(stages["linear_words"])
-        word, pair = schedule.split(word, [None, layout.step // 2])
-        schedule.reorder(word, u, pair, v)
-        schedule.unroll(pair)
+        word, part = schedule.split(word, [None, together])
+        schedule.reorder(word, u, part, v)
+        schedule.unroll(part)
     _schedule_x(schedule, stages)
     unroll = unrolled_words(layout.chunk // 2) if product == "int16" else 1
     schedule.annotate(tile, "pragma_import_llvm", microkernel(product, rows, vectors, unroll))

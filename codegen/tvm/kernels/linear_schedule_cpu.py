@@ -16,6 +16,7 @@ from tvm.target import Target
 from cosyn.codegen.tvm.cpu_target import has_bf16, has_neon_dot, has_vnni, vector_lanes
 from cosyn.codegen.tvm.kernels.dot_neon import neon_dot
 from cosyn.codegen.tvm.kernels.dot_vnni import vnni_dot
+from cosyn.codegen.tvm.kernels.gemm_microkernel import unrolled_words
 from cosyn.codegen.tvm.kernels.linear import Form, part_stage, row_tile
 from cosyn.codegen.tvm.kernels.linear_choice import (
     DEFAULT_CHOICE,
@@ -23,6 +24,7 @@ from cosyn.codegen.tvm.kernels.linear_choice import (
     LinearChoice,
     ManyRowsChoice,
 )
+from cosyn.codegen.tvm.kernels.linear_few_rows import FewRows
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
 from cosyn.codegen.tvm.kernels.linear_many_rows_schedule import MANY_ROWS, schedule_many_rows
 
@@ -49,28 +51,33 @@ def schedule_linear(
     target: Target,
     choice: LinearChoice = DEFAULT_CHOICE,
     many_rows: ManyRowsChoice = DEFAULT_MANY_ROWS,
+    few: FewRows | None = None,
 ) -> None:
     """Schedule, in place, a function made of a CPU form of `linear_compute` and elementwise epilogues.
 
-    `seq` is the static number of rows, or None where it is symbolic; `many_rows` is what the form was made
-    with. The other blocks of the function must be elementwise over `[seq, n]` and follow the linear layer; those
-    that are not results are inlined.
+    `seq` is the static number of rows, or None where it is symbolic; `many_rows` and `few` are what the form
+    was made with. The other blocks of the function must be elementwise over `[seq, n]` and follow the linear layer;
+    those that are not results are inlined.
     """
     lanes = min(vector_lanes(target), layout.block)
     stages = {name: schedule.get_sblock(name) for name in _stage_names(schedule)}
+    together = layout.step // 2
     if "linear_words" in stages and layout.integer_scales:
+        together = unrolled_words(layout.group // 4)
         layout = layout.expanded
     epilogue = _inline_epilogue(schedule, stages)
     if any(name in stages for name in MANY_ROWS):
-        schedule_many_rows(schedule, stages, epilogue, layout, many_rows)
+        schedule_many_rows(schedule, stages, epilogue, layout, together, many_rows)
         return
     acc = stages["linear_acc"]
     rows, columns, reduction = schedule.get_loops(acc)
     single = seq == 1
+    height = row_tile(seq, many_rows, few)
+    widest = few.vectors if few else layout.block // lanes if single else _TILE_VECTORS[lanes]
     block, inner = schedule.split(columns, [None, layout.block])
-    vectors = layout.block // lanes if single else min(_TILE_VECTORS[lanes], layout.block // lanes)
+    vectors = min(widest, layout.block // lanes)
     sub, u, v = schedule.split(inner, [None, vectors, lanes])
-    tile, m = schedule.split(rows, [None, row_tile(seq, many_rows)])
+    tile, m = schedule.split(rows, [None, height])
     parts = [plane for plane in layout.planes if part_stage(plane) in stages]
     words = (reduction,) if parts else _word_loops(schedule, reduction, layout)
     schedule.reorder(block, sub, tile, *words, m, u, v)

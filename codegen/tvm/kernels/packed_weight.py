@@ -26,6 +26,11 @@ def i32(value: int) -> Expr:
     return tirx.const(value, "int32")
 
 
+def u32(value: int) -> Expr:
+    """A uint32 constant, for arithmetic modulo 2^32."""
+    return tirx.const(value, "uint32")
+
+
 def f32(value: float) -> Expr:
     """A float32 constant."""
     return tirx.const(value, "float32")
