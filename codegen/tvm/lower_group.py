@@ -114,9 +114,9 @@ class GroupLowering:
         return [Argument(ref)]
 
     def _tensor_expressions(self, group: Group) -> LoweredGroup:
-        dims = Dims(self.bound)
         nodes = [self.graph.producers[n] for n in group.nodes]
-        placeholders = self._placeholders(self.arguments(group), Dims(self.bound))
+        dims = Dims(self.bound)  # one, since it holds the variables of sizes
+        placeholders = self._placeholders(self.arguments(group), dims)
         results = tuple(r for r in group.outputs if self.graph.types[r].dtype is not DType.STATE)
         layouts = tuple(self.layouts[_weight_ref(n)] for n in nodes if n.op in _PACKED_OPERAND)
         choice = DEFAULT_KERNEL_CHOICE
@@ -127,7 +127,7 @@ class GroupLowering:
             few = few_rows(layouts[0], self.forms.linear) if self.seq is None and anchor.op in _FEW_ROWS else ()
 
         def function(rows: FewRows | None) -> tirx.PrimFunc:
-            return self._function(nodes, placeholders, results, choice, rows)
+            return self._function(nodes, dims, placeholders, results, choice, rows)
 
         title = "_".join(dict.fromkeys(n.op for n in nodes))
         others = tuple((rows, function(rows)) for rows in few)
@@ -136,13 +136,13 @@ class GroupLowering:
     def _function(
         self,
         nodes: Sequence[Node],
+        dims: Dims,
         placeholders: Mapping[Argument, te.Tensor],
         results: Sequence[str],
         choice: KernelChoice,
         few: FewRows | None,
     ) -> tirx.PrimFunc:
         env = {argument.ref: tensor for argument, tensor in placeholders.items() if not argument.piece}
-        dims = Dims(self.bound)
         tables: dict[Hashable, te.Tensor] = {}
         appended: list[te.Tensor] = []
         for node in nodes:
