@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # What somebody measured with `cosyn tune` on this machine must not change what tests compile.
 os.environ["COSYN_TUNE_CACHE"] = "/nonexistent/cosyn-tests"
+
+# A job in the background, or under nohup, starts with interrupts ignored, and so would the commands that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
