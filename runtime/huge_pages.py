@@ -49,7 +49,8 @@ def available_bytes() -> int:
 
 def zeros(nbytes: int) -> Bytes:
     """`nbytes` of zeros that begin at a huge page, in ordinary memory where there are none."""
-    area = mmap.mmap(-1, nbytes + PAGE_BYTES)
+    # Private: shared memory is a file to the system, which has huge pages under another, stricter policy.
+    area = mmap.mmap(-1, nbytes + PAGE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if offered():
         area.madvise(mmap.MADV_HUGEPAGE)
     whole = np.frombuffer(area, np.uint8)

@@ -91,3 +91,17 @@ def test_no_memory_for_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(HostError, match=r"w.safetensors: no memory for a copy of 100 bytes") as raised:
         TensorFile(path, in_huge_pages=True)
     assert raised.value.hint == "give --no-huge-pages"
+
+
+@pytest.mark.skipif(not huge_pages.offered(), reason="this system offers no huge pages")
+def test_pages_are_huge() -> None:
+    before = _huge_bytes()
+    area = huge_pages.zeros(64 << 20)
+    area[:] = 1
+    # Some may be missing where memory is in pieces.
+    assert _huge_bytes() - before >= 32 << 20
+
+
+def _huge_bytes() -> int:
+    lines = Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("AnonHugePages:"))
