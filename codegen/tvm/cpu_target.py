@@ -101,6 +101,11 @@ def has_neon_dot(target: Target) -> bool:
     return is_aarch64(target) and "+dotprod" in _attributes(target)
 
 
+def has_i8mm(target: Target) -> bool:
+    """Whether products of 2 × 8 unsigned and 2 × 8 signed bytes are one 128-bit instruction of NEON."""
+    return has_neon_dot(target) and "+i8mm" in _attributes(target)
+
+
 def _attributes(target: Target) -> set[str]:
     return {str(a) for a in target.attrs.get("mattr", ())}
 

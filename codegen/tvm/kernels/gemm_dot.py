@@ -29,10 +29,12 @@ def bf16_value(bits: Expr) -> Expr:
 
 
 @cache
-def gemm_int8(rows: int, vectors: int, k: int) -> str:
-    """Name of the registered intrinsic i32 `[rows, n]` += x i8 `[rows, k]` · codes u8 in words `[k/4, n]`."""
+def gemm_int8(rows: int, vectors: int, k: int, call: str) -> str:
+    """Name of the registered intrinsic i32 `[rows, n]` += x i8 `[rows, k]` · codes u8 in words `[k/4, n]`.
+
+    `call`: the function that does so.
+    """
     words, n = k // 4, LANES * vectors
-    call = microkernel_name("int8", rows, vectors)
 
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]  # TVM has no type hints
     def meaning(x: T.handle, w: T.handle, sums: T.handle) -> None:

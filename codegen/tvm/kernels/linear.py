@@ -5,7 +5,7 @@ which any target can schedule. The CPU form has the same result in the shape tha
 wants: rows padded to tiles, and for quantized weights and one row, partial sums per scale group, on codes. Two
 variants of it serve instructions: `cpu_vnni` multiplies codes with f32 x as 16-bit integers, and on many rows computes
 whole tiles (`linear_many_rows.py`), `cpu_bf16` does so for bf16 too; `cpu_signed` multiplies int8 x with 8-bit codes
-less 128.
+less 128, and `cpu_i8mm` does so for few rows and computes whole tiles for many.
 Stages are named `linear…`; the last one, `linear`, is the result that epilogues read.
 """
 
@@ -17,6 +17,7 @@ from typing import Any, Literal
 from tvm import te, tirx
 
 from cosyn.codegen.tvm.kernels.fixed_point import FixedPoint, combined, exact_size
+from cosyn.codegen.tvm.kernels.gemm_i8mm import COLUMNS_OF_K
 from cosyn.codegen.tvm.kernels.integer_scales import expanded_weight, scaled_rows
 from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_MANY_ROWS, ManyRowsChoice
 from cosyn.codegen.tvm.kernels.linear_few_rows import FewRows, tiled_rows
@@ -33,9 +34,10 @@ from cosyn.codegen.tvm.kernels.packed_weight import (
 )
 
 Expr = Any  # TVM's expressions overload the operators; its stubs do not say so
-Form = Literal["neutral", "cpu", "cpu_vnni", "cpu_bf16", "cpu_signed"]
+Form = Literal["neutral", "cpu", "cpu_vnni", "cpu_bf16", "cpu_signed", "cpu_i8mm"]
 VNNI_FORMS = ("cpu_vnni", "cpu_bf16")
 BF16_FORMS = ("cpu_bf16",)
+_SIGNED_FORMS = ("cpu_signed", "cpu_i8mm")
 
 _SIGN = 128
 """What an 8-bit code loses when its highest bit is flipped and it is read as signed."""
@@ -101,13 +103,19 @@ def linear_i8_compute(
     _check(codes, layout, "int8")
     if layout.integer_scales and form != "neutral" and _rows(codes) != 1 and few is None:
         weight = expanded_weight(weight)
-    if few is None and form in VNNI_FORMS and takes_many_rows(weight.layout, _rows(codes)):
+    if few is None and _takes_int8_tiles(weight.layout, _rows(codes), form):
         return _result(codes, many_rows_int8(codes, weight, choice), layout, bias, scales)
-    signed = form == "cpu_signed" and weight.layout.whole_words and weight.bits == 8
+    signed = form in _SIGNED_FORMS and weight.layout.whole_words and weight.bits == 8
     total = _grouped(codes, weight, row_tile(_rows(codes), choice, few) if form != "neutral" else 1, signed)
     if weight.layout.integer_scales:
         total = scaled_rows(weight, total)
     return _result(codes, total, layout, bias, scales)
+
+
+def _takes_int8_tiles(layout: PackedLayout, rows: int | None, form: Form) -> bool:
+    """Whether int8 activations have a form of whole tiles for so many rows (None: any number)."""
+    fits = form in VNNI_FORMS or (form == "cpu_i8mm" and layout.k % COLUMNS_OF_K == 0)
+    return fits and takes_many_rows(layout, rows)
 
 
 def takes_fixed_point(layout: PackedLayout, form: Form) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 from tvm import s_tir
 
 from cosyn.codegen.tvm.kernels.gemm_dot import gemm_bf16, gemm_int8, gemm_int16
-from cosyn.codegen.tvm.kernels.gemm_microkernel import LANES, Product, microkernel, unrolled_words
+from cosyn.codegen.tvm.kernels.gemm_i8mm import i8mm_microkernel, i8mm_name
+from cosyn.codegen.tvm.kernels.gemm_microkernel import LANES, Product, microkernel, microkernel_name, unrolled_words
 from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_MANY_ROWS, ManyRowsChoice
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
 from cosyn.codegen.tvm.kernels.linear_many_rows import tile_shape
@@ -31,12 +32,13 @@ def schedule_many_rows(
     epilogue: Sequence[Block],
     layout: PackedLayout,
     together: int,
+    i8mm: bool,
     choice: ManyRowsChoice = DEFAULT_MANY_ROWS,
 ) -> None:
     """Schedule, in place, a function around one of `linear_many_rows`'s forms with elementwise `epilogue`.
 
     `together`: words of the stage `linear_words` to write straight one after the other, so that it is known where in
-    a stored word their codes lie, and that they share a scale.
+    a stored word their codes lie, and that they share a scale. `i8mm`: products are those of aarch64.
     """
     name = next(n for n in _PRODUCTS if n in stages)
     product, total = _PRODUCTS[name], stages[name]
@@ -66,12 +68,14 @@ def schedule_many_rows(
         schedule.unroll(part)
     _schedule_x(schedule, stages)
     unroll = unrolled_words(layout.chunk // 2) if product == "int16" else 1
-    schedule.annotate(tile, "pragma_import_llvm", microkernel(product, rows, vectors, unroll))
+    code = i8mm_microkernel(rows, vectors) if i8mm else microkernel(product, rows, vectors, unroll)
+    schedule.annotate(tile, "pragma_import_llvm", code)
     schedule.parallel(block)
     init = schedule.decompose_reduction(total, row)
     _vectorize(schedule, init)
     if product == "int8":
-        intrinsic = gemm_int8(rows, vectors, layout.k)
+        call = i8mm_name(rows, vectors) if i8mm else microkernel_name(product, rows, vectors)
+        intrinsic = gemm_int8(rows, vectors, layout.k, call)
     elif product == "bf16":
         intrinsic = gemm_bf16(rows, vectors, layout.k)
     else:

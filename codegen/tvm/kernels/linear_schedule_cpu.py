@@ -13,7 +13,7 @@ from typing import Any
 from tvm import s_tir
 from tvm.target import Target
 
-from cosyn.codegen.tvm.cpu_target import has_bf16, has_neon_dot, has_vnni, vector_lanes
+from cosyn.codegen.tvm.cpu_target import has_bf16, has_i8mm, has_neon_dot, has_vnni, vector_lanes
 from cosyn.codegen.tvm.kernels.dot_neon import neon_dot
 from cosyn.codegen.tvm.kernels.dot_vnni import vnni_dot
 from cosyn.codegen.tvm.kernels.gemm_microkernel import unrolled_words
@@ -38,7 +38,7 @@ _TILE_VECTORS = {16: 2, 8: 1, 4: 2}
 def linear_form(target: Target) -> Form:
     """The form of `linear_compute` and `linear_i8_compute` that this file schedules best for `target`."""
     if has_neon_dot(target):
-        return "cpu_signed"
+        return "cpu_i8mm" if has_i8mm(target) else "cpu_signed"
     if not has_vnni(target):
         return "cpu"
     return "cpu_bf16" if has_bf16(target) else "cpu_vnni"
@@ -67,7 +67,7 @@ def schedule_linear(
         layout = layout.expanded
     epilogue = _inline_epilogue(schedule, stages)
     if any(name in stages for name in MANY_ROWS):
-        schedule_many_rows(schedule, stages, epilogue, layout, together, many_rows)
+        schedule_many_rows(schedule, stages, epilogue, layout, together, has_i8mm(target), many_rows)
         return
     acc = stages["linear_acc"]
     rows, columns, reduction = schedule.get_loops(acc)
