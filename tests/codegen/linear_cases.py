@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 import tvm
 from tvm import s_tir, te, tirx
 from tvm.target import Target
 
+from cosyn.codegen.tvm.cpu_target import cpu_target, has_vnni, host_features
 from cosyn.codegen.tvm.kernels.few_rows_forms import few_rows
 from cosyn.codegen.tvm.kernels.linear import Form, linear_compute, linear_i8_compute
 from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_KERNEL_CHOICE, KernelChoice
@@ -27,6 +29,14 @@ from cosyn.passes.rtn import quantize_rtn
 
 Array = npt.NDArray[Any]
 Epilogue = Callable[[te.Tensor], tuple[Sequence[te.Tensor], Sequence[te.Tensor]]]
+
+
+def vnni_target() -> Target:
+    """This machine as a target with AVX-512 VNNI; skips the test where it has none."""
+    made = cpu_target(host_features(), 2)
+    if not has_vnni(made):
+        pytest.skip("this machine has no AVX-512 VNNI")
+    return made
 
 
 def weight_type(n: int, k: int, stored: str, experts: int = 0) -> TensorType:

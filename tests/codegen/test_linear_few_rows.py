@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tvm
-from linear_cases import Case, lower, run
+from linear_cases import Case, lower, run, vnni_target
 from tvm import te, tirx
 from tvm.target import Target
 
 from cosyn.codegen.tvm.arena_views import with_arena_views
-from cosyn.codegen.tvm.cpu_target import cpu_target, has_vnni, host_features
 from cosyn.codegen.tvm.kernel_listing import linear_forms
 from cosyn.codegen.tvm.kernels.few_rows_forms import few_rows
 from cosyn.codegen.tvm.kernels.linear import Form
@@ -20,10 +19,7 @@ from cosyn.codegen.tvm.kernels.packed_weight import f32
 
 @pytest.fixture(scope="module")
 def target() -> Target:
-    made = cpu_target(host_features(), 2)
-    if not has_vnni(made):
-        pytest.skip("this machine has no AVX-512 VNNI")
-    return made
+    return vnni_target()
 
 
 def test_the_first_function_for_enough_rows_runs(target: Target) -> None:

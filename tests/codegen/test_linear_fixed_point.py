@@ -7,20 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tvm
-from linear_cases import Case, build, lower, relative_error, rounding_error, run
+from linear_cases import Case, build, lower, relative_error, rounding_error, run, vnni_target
 from tvm.target import Target
 
-from cosyn.codegen.tvm.cpu_target import cpu_target, has_vnni, host_features
+from cosyn.codegen.tvm.cpu_target import cpu_target, host_features
 from cosyn.codegen.tvm.kernels.linear import VNNI_FORMS
 from cosyn.codegen.tvm.kernels.linear_schedule_cpu import linear_form
 
 
 @pytest.fixture(scope="module")
 def target() -> Target:
-    made = cpu_target(host_features(), 2)
-    if not has_vnni(made):
-        pytest.skip("this machine has no AVX-512 VNNI")
-    return made
+    return vnni_target()
 
 
 def test_the_form_follows_the_target(target: Target) -> None:

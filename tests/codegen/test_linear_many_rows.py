@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import ml_dtypes
 import numpy as np
 import pytest
-from linear_cases import Case, build, decoded, relative_error, rounding_error, run, weight_type
+from linear_cases import Array, Case, build, decoded, relative_error, rounding_error, run, vnni_target, weight_type
 from tvm import te, tirx
 from tvm.target import Target
 
-from cosyn.codegen.tvm.cpu_target import cpu_target, has_bf16, has_vnni, host_features
+from cosyn.codegen.tvm.cpu_target import has_bf16
 from cosyn.codegen.tvm.kernels.linear_layout import layout_for
 from cosyn.codegen.tvm.kernels.linear_many_rows import takes_many_rows
 from cosyn.codegen.tvm.kernels.packing import pack
@@ -24,21 +24,23 @@ IN_16_BITS = 4e-5
 
 @pytest.fixture(scope="module")
 def target() -> Target:
-    made = cpu_target(host_features(), 2)
-    if not has_vnni(made):
-        pytest.skip("this machine has no AVX-512 VNNI")
-    return made
+    return vnni_target()
+
+
+def on_all_rows(case: Case, target: Target) -> Iterator[tuple[Array, Array, Array]]:
+    """For each number of rows: what the form with VNNI gives, what the plain one does, and float64's result."""
+    fast, plain = (build(case.layout, None, target, form=form) for form in ("cpu_vnni", "cpu"))
+    for rows in ROWS:
+        arrays, exact = case.inputs(rows)
+        shape = (rows, case.layout.n)
+        yield run(fast, arrays, shape)[0], run(plain, arrays, shape)[0], exact
 
 
 @pytest.mark.parametrize("stored", ["i8row:f32", "u8row:f32"])
 @pytest.mark.parametrize(("n", "k"), [(1, 32), (17, 96), (65, 2080), (64, 8), (30, 4)])
 def test_int8_activations_give_exact_sums(n: int, k: int, stored: str, target: Target) -> None:
     case = Case(n, k, stored, "int8")
-    fast, plain = (build(case.layout, None, target, form=form) for form in ("cpu_vnni", "cpu"))
-    for rows in ROWS:
-        arrays, exact = case.inputs(rows)
-        (y,) = run(fast, arrays, (rows, n))
-        (expected,) = run(plain, arrays, (rows, n))
+    for y, expected, exact in on_all_rows(case, target):
         np.testing.assert_array_equal(y, expected)
         assert relative_error(y, exact) < 1e-6
 
@@ -49,11 +51,7 @@ def test_int8_activations_give_exact_sums(n: int, k: int, stored: str, target: T
 @pytest.mark.parametrize(("n", "k"), [(1, 32), (17, 96), (65, 2080), (30, 200)])
 def test_int8_activations_on_codes_with_groups(n: int, k: int, stored: str, target: Target) -> None:
     case = Case(n, k, stored, "int8")
-    fast, plain = (build(case.layout, None, target, form=form) for form in ("cpu_vnni", "cpu"))
-    for rows in ROWS:
-        arrays, exact = case.inputs(rows)
-        (y,) = run(fast, arrays, (rows, n))
-        (expected,) = run(plain, arrays, (rows, n))
+    for y, expected, exact in on_all_rows(case, target):
         if case.layout.integer_scales:
             np.testing.assert_array_equal(y, expected)
         assert relative_error(y, exact) < 2e-6
