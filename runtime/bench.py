@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from cosyn.runtime.errors import RequestError
+from cosyn.runtime.huge_pages import available_bytes
 from cosyn.runtime.kv_cache import bytes_read_per_token
 from cosyn.runtime.language_model import LanguageModel
 from cosyn.runtime.session import Session
@@ -74,7 +75,7 @@ def read_bandwidth(executor: VMExecutor, weights: Path | None = None, *, repeats
     ArtifactError for an artifact without the kernel.
     """
     kernel = executor.library_function("read_bandwidth")
-    nbytes = _MOST_BYTES if _free_bytes() > 4 * _MOST_BYTES else _FIRST_BYTES
+    nbytes = _MOST_BYTES if available_bytes() > 4 * _MOST_BYTES else _FIRST_BYTES
     fresh = HostBuffer((nbytes // 4,), "f32")
     # Untouched pages of zeros all share one physical page, which would be read from the cache.
     fresh.array[...] = np.float32(1)
@@ -143,11 +144,3 @@ def _seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
-
-
-def _free_bytes() -> int:
-    meminfo = Path("/proc/meminfo")
-    if not meminfo.exists():
-        return 0
-    fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-    return int(fields["MemAvailable"].split()[0]) * 1024
