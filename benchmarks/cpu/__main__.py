@@ -3,6 +3,7 @@
     python -m benchmarks.cpu                                              everything, into benchmarks/results
     python -m benchmarks.cpu --shapes 15M --engines cosyn,llama.cpp       a part, into build/bench/results
     python -m benchmarks.cpu --resume                                     go on with a run that was broken off
+    PEERS=build/peers-avx2 python -m benchmarks.cpu --target cpu:avx2     code for a lesser CPU, beside peers built so
 
 Files are made in build/bench and kept. The peers are those of scripts/bench_needs.sh; PEERS names another environment.
 """
@@ -43,11 +44,12 @@ def main() -> int:
     groups = list(_groups(options))
     run: dict[str, object] = {
         "compiler": compiler_stamp(), "machine": this_machine.describe(), "rounds": options.rounds,
-        "tests": options.tests, "threads": options.threads,
+        "tests": options.tests, "threads": options.threads, "target": options.target,
     }  # fmt: skip
     begun = time.monotonic()
     started = f"{datetime.now(UTC):%Y-%m-%d}"
-    file = SampleFile(work / f"samples{'-quick' if options.quick else ''}.jsonl", run, resume=options.resume)
+    kind = "-quick" if options.quick else f"-{options.target.replace(':', '-')}" if options.target else ""
+    file = SampleFile(work / f"samples{kind}.jsonl", run, resume=options.resume)
     measured = Measured(file)
     rounds = Rounds(measured, work, _SMALLEST)
 
@@ -92,6 +94,8 @@ def _bandwidth(samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
 def _groups(options: argparse.Namespace) -> Iterator[Group]:
     """Wide weights first; one thread at the end."""
     chosen = [v for v in VARIANTS if v.engine in options.engines and (not options.quick or v.bits in _QUICK_BITS)]
+    if options.target:
+        chosen = [v.compiled_for(options.target) if v.engine == "cosyn" else v for v in chosen]
     for shape in options.shapes:
         for width in map(int, options.widths):
             variants = tuple(v for v in chosen if v.width == width and any(v.measures(shape, t) for t in options.tests))
@@ -122,11 +126,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="few formats, pp128 and tg64")
     parser.add_argument("--resume", action="store_true", help="keep what the last run of the same kind measured")
     parser.add_argument("--prepare", action="store_true", help="make the files, and measure nothing")
+    parser.add_argument("--target", default="", help="what cosyn compiles for, such as cpu:avx2; else this CPU")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "bench", help="models, artifacts and logs")
     parser.add_argument("--output", type=Path, default=None, help="folder of the results")
     options = parser.parse_args()
     parts = (options.shapes, options.engines, options.tests, options.widths)
-    whole = not options.quick and all(p is None for p in parts)
+    whole = not options.quick and not options.target and all(p is None for p in parts)
     results = ROOT / "benchmarks" / "results" if whole else options.work / "results"
     options.single |= whole
     options.output = options.output or results

@@ -43,6 +43,7 @@ def markdown(run: dict[str, Any], rows: Sequence[Row], missing: Sequence[Missing
         f"- machine: {run['machine']}",
         f"- read bandwidth, measured between all measurements: {reads or 'not measured'}",
         f"- versions: {versions}",
+        *([f"- cosyn compiled for {run['target']}, and run here"] if run.get("target") else []),
         "- tokens per second, batch 1: the median of the rounds, and from the lowest to the highest; beside a decode",
         "  test the share of the read bandwidth of the same moment that weights and cache make up at that speed", "",
     )  # fmt: skip

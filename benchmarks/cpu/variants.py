@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -38,6 +38,10 @@ class Variant:
         if self.environment == "cosyn":
             return Path(sys.executable)
         return Path(os.environ.get("PEERS", ROOT / "build" / "peers")) / "bin" / "python"
+
+    def compiled_for(self, target: str) -> Variant:
+        """This variant of cosyn with code for another CPU than the one it runs on."""
+        return replace(self, asked=f"{self.bits} {target}")
 
     def measures(self, shape: str, test: str) -> bool:
         """Whether it takes part in a test: PyTorch only in a part of those at the large shapes, and there not in f32.

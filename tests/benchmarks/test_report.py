@@ -62,6 +62,11 @@ def test_the_files(tmp_path: Path) -> None:
             assert line.replace("\\|", "").count("|") == after.replace("\\|", "").count("|"), line
 
 
+def test_a_run_for_another_target_says_so(tmp_path: Path) -> None:
+    write_report(tmp_path, RUN | {"target": "cpu:avx2"}, rows(samples()), [])
+    assert "- cosyn compiled for cpu:avx2, and run here" in (tmp_path / "cpu.md").read_text(encoding="utf-8")
+
+
 def test_the_picture_is_reproducible(tmp_path: Path) -> None:
     for name in ("a.svg", "b.svg"):
         draw(rows(samples()), tmp_path / name)

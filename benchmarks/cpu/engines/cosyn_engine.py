@@ -1,4 +1,7 @@
-"""cosyn: an artifact of each recipe, driven through its session, without a sampler."""
+"""cosyn: an artifact of each recipe, driven through its session, without a sampler.
+
+What it is asked for is a recipe, or a recipe and a target after a space.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,9 @@ class Cosyn:
         shutil.rmtree(path, ignore_errors=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         model = write_random_model(shape, folder / "hf")
-        words = ["compile", model, "--target", "cpu", "--recipe", bits, "--max-seq", MAX_SEQ, "-o", path, "--quiet"]
-        subprocess.run([sys.executable, "-m", "cosyn", *map(str, words)], check=True, cwd=ROOT)
+        recipe, _, target = bits.partition(" ")
+        words = ["compile", model, "--target", target or "cpu", "--recipe", recipe, "--max-seq", MAX_SEQ, "-o", path]
+        subprocess.run([sys.executable, "-m", "cosyn", *map(str, words), "--quiet"], check=True, cwd=ROOT)
         (path / _STAMP).write_text(stamp, encoding="utf-8")
 
     def load(self, shape: Shape, bits: str, folder: Path, threads: int) -> Loaded:
@@ -86,7 +90,7 @@ def compiler_stamp() -> str:
 
 
 def _path(folder: Path, bits: str) -> Path:
-    return folder / "cosyn" / bits
+    return folder / "cosyn" / bits.replace(" ", "-").replace(":", "-")
 
 
 if __name__ == "__main__":
