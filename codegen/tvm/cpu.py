@@ -61,8 +61,8 @@ class CpuBackend:
         """The schedule that the group's anchor asks for."""
         kind = lowered.group.kind
         if kind in ("linear", "linear_i8"):
-            few = [(rows.most, self._linear(lowered, function, seq, rows)) for rows, function in lowered.few]
-            return with_vector_math(chosen_by_rows(self._linear(lowered, lowered.function, seq, None), few))
+            few = [(most, self._linear(lowered, function, seq, form)) for most, form, function in lowered.few]
+            return with_vector_math(chosen_by_rows(self._linear(lowered, lowered.function, seq, lowered.form), few))
         schedule = s_tir.Schedule(lowered.function)
         if kind == "expert_linear":
             schedule_expert_linear(schedule, lowered.layouts[0], self.tvm_target)

@@ -91,6 +91,11 @@ def has_vnni(target: Target) -> bool:
     return vector_lanes(target) == 16 and "+avx512vnni" in _attributes(target)
 
 
+def has_avx_vnni(target: Target) -> bool:
+    """Whether four u8·s8 products per 32-bit lane are one 256-bit instruction, and AVX2 is all there is besides."""
+    return vector_lanes(target) == 8 and "+avxvnni" in _attributes(target)
+
+
 def has_bf16(target: Target) -> bool:
     """Whether two bf16 products per 32-bit lane are one 512-bit instruction."""
     return vector_lanes(target) == 16 and "+avx512bf16" in _attributes(target)

@@ -20,6 +20,7 @@ _FORMS = (
     (r"cosyn_gemm_(\w+?)_(\d+x\d+)", r"\1 microkernel of \2 vectors"),
     (r"cosyn_dpbf16", "bf16 dot products"),
     (r"vpdpbusd", "VNNI dot products"),
+    (r"x86\.avx\w+\.pmadd", "products of pairs"),
     (r"aarch64\.neon\.[us]dot", "NEON dot products"),
 )
 """What a linear's code contains → what it is made of; the first that fits."""

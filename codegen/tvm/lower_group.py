@@ -17,7 +17,7 @@ from cosyn.codegen.tvm.dims import Dims
 from cosyn.codegen.tvm.forms import KernelForms, NeutralForms
 from cosyn.codegen.tvm.kernels.attend_args import cache_tensors
 from cosyn.codegen.tvm.kernels.expert_linear import expert_linear_compute
-from cosyn.codegen.tvm.kernels.few_rows_forms import few_rows
+from cosyn.codegen.tvm.kernels.few_rows_forms import RowForms, row_forms
 from cosyn.codegen.tvm.kernels.kv_append import appended_rows, stored_in_state
 from cosyn.codegen.tvm.kernels.linear import linear_compute, linear_i8_compute
 from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_KERNEL_CHOICE, KernelChoice
@@ -38,8 +38,8 @@ class LoweredGroup:
     """The function of a group, and what its parameters stand for: `arguments` are read, `results` written.
 
     `title` describes it in names of kernels; `layouts` are those of the packed weights, in the order of its nodes;
-    `choice` is what a linear was lowered with, and is to be scheduled with. `few` are functions of the same meaning
-    for few rows, on parameters of the same variables.
+    `choice` is what a linear was lowered with, and is to be scheduled with, and `form` which form for few rows it is,
+    if any. `few` are functions of the same meaning for up to so many rows, on parameters of the same variables.
     """
 
     group: Group
@@ -49,7 +49,8 @@ class LoweredGroup:
     title: str
     layouts: tuple[PackedLayout, ...] = ()
     choice: KernelChoice = DEFAULT_KERNEL_CHOICE
-    few: tuple[tuple[FewRows, tirx.PrimFunc], ...] = ()
+    form: FewRows | None = None
+    few: tuple[tuple[int, FewRows, tirx.PrimFunc], ...] = ()
 
 
 class GroupLowering:
@@ -120,18 +121,20 @@ class GroupLowering:
         results = tuple(r for r in group.outputs if self.graph.types[r].dtype is not DType.STATE)
         layouts = tuple(self.layouts[_weight_ref(n)] for n in nodes if n.op in _PACKED_OPERAND)
         choice = DEFAULT_KERNEL_CHOICE
-        few: tuple[FewRows, ...] = ()
+        forms = RowForms()
         if layouts:
             anchor = self.graph.producers[group.anchor]
             choice = self.choices.choice(choice_key(anchor.op, layouts[0], self.seq))
-            few = few_rows(layouts[0], self.forms.linear) if self.seq is None and anchor.op in _FEW_ROWS else ()
+            if self.seq is None and anchor.op in _FEW_ROWS:
+                forms = row_forms(layouts[0], self.forms.linear)
 
-        def function(rows: FewRows | None) -> tirx.PrimFunc:
-            return self._function(nodes, dims, placeholders, results, choice, rows)
+        def function(form: FewRows | None) -> tirx.PrimFunc:
+            return self._function(nodes, dims, placeholders, results, choice, form)
 
         title = "_".join(dict.fromkeys(n.op for n in nodes))
-        others = tuple((rows, function(rows)) for rows in few)
-        return LoweredGroup(group, function(None), tuple(placeholders), results, title, layouts, choice, others)
+        few = tuple((most, form, function(form)) for most, form in forms.few)
+        arguments = tuple(placeholders)
+        return LoweredGroup(group, function(forms.many), arguments, results, title, layouts, choice, forms.many, few)
 
     def _function(
         self,

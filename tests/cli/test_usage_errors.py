@@ -47,8 +47,8 @@ def test_unknown_recipe_lists_choices_and_the_closest(cosyn, tmp_path) -> None:
 def test_json_failures_are_one_object(cosyn) -> None:
     done = cosyn("targets", "cuda:h20", "--json")
     assert done.object == {
-        "error": "unknown target 'cuda:h20'; targets: cpu, cpu_aarch64, cpu_aarch64_i8mm, cuda_a100, cuda_h200, "
-        "opencl_generic",
+        "error": "unknown target 'cuda:h20'; targets: cpu, cpu_aarch64, cpu_aarch64_i8mm, cpu_avx2, "
+        "cpu_avx_vnni, cuda_a100, cuda_h200, opencl_generic",
         "hint": "did you mean 'cuda:h200'? your own YAML file is a path ending in .yaml",
         "exit_code": 2,
     }

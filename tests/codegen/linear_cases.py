@@ -13,7 +13,7 @@ from tvm import s_tir, te, tirx
 from tvm.target import Target
 
 from cosyn.codegen.tvm.cpu_target import cpu_target, has_vnni, host_features
-from cosyn.codegen.tvm.kernels.few_rows_forms import few_rows
+from cosyn.codegen.tvm.kernels.few_rows_forms import RowForms, row_forms
 from cosyn.codegen.tvm.kernels.linear import Form, linear_compute, linear_i8_compute
 from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_KERNEL_CHOICE, KernelChoice
 from cosyn.codegen.tvm.kernels.linear_few_rows import FewRows, chosen_by_rows
@@ -117,8 +117,8 @@ def lower(
             schedule_linear(schedule, layout, seq, target, choice.few_rows, choice.many_rows, few)
         return schedule.mod["main"]
 
-    others = few_rows(layout, form) if seq is None else ()
-    return chosen_by_rows(scheduled(None), [(few.most, scheduled(few)) for few in others])
+    forms = row_forms(layout, form) if seq is None else RowForms()
+    return chosen_by_rows(scheduled(forms.many), [(most, scheduled(few)) for most, few in forms.few])
 
 
 def run(function: Any, arrays: Sequence[Array], *shapes: tuple[int, ...]) -> list[Array]:

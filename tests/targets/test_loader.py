@@ -29,7 +29,16 @@ def write(tmp_path: Path, text: str) -> Path:
 
 
 def test_the_targets_that_ship() -> None:
-    names = ["cpu", "cpu_aarch64", "cpu_aarch64_i8mm", "cuda_a100", "cuda_h200", "opencl_generic"]
+    names = [
+        "cpu",
+        "cpu_aarch64",
+        "cpu_aarch64_i8mm",
+        "cpu_avx2",
+        "cpu_avx_vnni",
+        "cuda_a100",
+        "cuda_h200",
+        "opencl_generic",
+    ]
     assert [t.name for t in shipped_targets()] == names
 
 
@@ -67,7 +76,8 @@ def test_unknown_target_lists_choices_and_the_closest() -> None:
     with pytest.raises(TargetError) as caught:
         load_target("cuda:h20")
     assert str(caught.value) == (
-        "unknown target 'cuda:h20'; targets: cpu, cpu_aarch64, cpu_aarch64_i8mm, cuda_a100, cuda_h200, opencl_generic"
+        "unknown target 'cuda:h20'; targets: cpu, cpu_aarch64, cpu_aarch64_i8mm, cpu_avx2, cpu_avx_vnni, cuda_a100, "
+        "cuda_h200, opencl_generic"
     )
     assert caught.value.hint.startswith("did you mean 'cuda:h200'?")
     assert caught.value.exit_code == 2

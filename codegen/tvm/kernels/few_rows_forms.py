@@ -1,32 +1,92 @@
-"""Which forms for few rows a linear has beside the one for any number."""
+"""Which forms of a linear serve which numbers of rows: as fast as they were measured, beside each other, on a Zen 4.
+
+That machine also ran the code for AVX2, and that for AVX-VNNI in another encoding of the same instructions.
+"""
 
 from __future__ import annotations
 
-from cosyn.codegen.tvm.kernels.linear import BF16_FORMS, VNNI_FORMS, Form, takes_fixed_point
+from dataclasses import dataclass
+from typing import Literal
+
+from cosyn.codegen.tvm.kernels.linear import BF16_FORMS, X86_FORMS, Form, takes_fixed_point
 from cosyn.codegen.tvm.kernels.linear_few_rows import FewRows
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
 from cosyn.codegen.tvm.kernels.linear_many_rows import takes_many_rows
 
-_TWO_ROWS = FewRows(2, 2, 4)
-_FEW_INT8 = (_TWO_ROWS, FewRows(16, 4, 4))
-_FEW_FIXED = (FewRows(32, 2, 4),)
-_FEW_FIXED_PLANES = (FewRows(4, 2, 4),)
-_FEW_FLOAT = (_TWO_ROWS, FewRows(4, 4, 4))
-"""Forms for few rows of codes, of f32 as integers (and codes of several planes), and of floats: up to as many rows as
-they are faster for than the form for any number, on a Zen 4.
+Kind = Literal["float", "bytes", "planes", "spread", "fixed_bytes", "fixed_planes", "fixed"]
+"""What a linear multiplies: floats; int8 activations with 8-bit codes, with codes of several planes, and with others,
+which the form for any number spreads to 8 bits; f32 activations as integers with the same.
 """
 
 
-def few_rows(layout: PackedLayout, form: Form) -> tuple[FewRows, ...]:
-    """The forms for few rows beside the one for any number, in rising order."""
-    if form not in VNNI_FORMS:
-        return ()
+@dataclass(frozen=True, slots=True)
+class RowForms:
+    """Forms by number of rows of x: `few` serve up to so many rows each, in rising order, and `many` all others.
+
+    `many` None stands for the form for any number, which may compute whole tiles.
+    """
+
+    few: tuple[tuple[int, FewRows], ...] = ()
+    many: FewRows | None = None
+
+
+_TWO = (2, FewRows(2, 4))
+_FOUR = (4, FewRows(4, 4))
+_NEON = RowForms((_TWO, _FOUR))
+"""By count of instructions, not measured: the form for any number does 8 rows (4 by matrix products) at once."""
+
+_VNNI: dict[Kind, RowForms] = {
+    "float": RowForms((_TWO, _FOUR)),
+    "bytes": RowForms((_TWO,)),
+    "planes": RowForms((_TWO,)),
+    "spread": RowForms((_TWO, (16, FewRows(4, 4)))),
+    "fixed_bytes": RowForms(((32, FewRows(2, 4)),)),
+    "fixed_planes": RowForms(((4, FewRows(2, 4)),)),
+    "fixed": RowForms(((32, FewRows(2, 4)),)),
+}
+_AVX_VNNI: dict[Kind, RowForms] = {
+    "float": RowForms((_TWO,), FewRows(4, 2)),
+    "bytes": RowForms((_TWO,), FewRows(4, 4)),
+    "planes": RowForms((_TWO,)),
+    "spread": RowForms((_TWO, (8, FewRows(4, 2)))),
+    "fixed_bytes": RowForms((), FewRows(2, 4)),
+    "fixed_planes": RowForms((_TWO,)),
+    "fixed": RowForms((_TWO,), FewRows(4, 2)),
+}
+_MADD: dict[Kind, RowForms] = {
+    "float": RowForms((_TWO,), FewRows(4, 2)),
+    "bytes": RowForms((_TWO,)),
+    "planes": RowForms(),
+    "spread": RowForms((_TWO,), FewRows(4, 4)),
+    "fixed_bytes": RowForms((_TWO,)),
+    "fixed_planes": RowForms((_TWO,)),
+    "fixed": RowForms((_TWO, (4, FewRows(4, 2)))),
+}
+
+
+def row_forms(layout: PackedLayout, form: Form) -> RowForms:
+    """The forms of a linear over a weight of that layout, where the number of rows is not fixed."""
+    if form == "neutral":
+        return RowForms()
+    if form not in X86_FORMS:
+        return _NEON
+    if layout.format is None and form in BF16_FORMS and takes_many_rows(layout, None):
+        return RowForms()
+    kind = _kind(layout, form)
+    table = {"cpu_madd": _MADD, "cpu_avx_vnni": _AVX_VNNI}.get(form, _VNNI)
+    return table[kind] if kind else RowForms()
+
+
+def _kind(layout: PackedLayout, form: Form) -> Kind | None:
+    """None where groups are not whole words: such codes are decoded one by one."""
     if layout.format is None:
-        return () if form in BF16_FORMS and takes_many_rows(layout, None) else _FEW_FLOAT
+        return "float"
+    planes = len(layout.planes) > 1
     if layout.activation == "int8":
-        # Nothing is spread for 8-bit codes, and planes are summed one by one for each row.
-        spread = len(layout.planes) == 1 and (layout.integer_scales or not takes_many_rows(layout, None))
-        return () if not layout.whole_words else _FEW_INT8 if spread else (_TWO_ROWS,)
+        if not layout.whole_words:
+            return None
+        whole_rows = takes_many_rows(layout, None) and not layout.integer_scales
+        return "planes" if planes else "bytes" if whole_rows else "spread"
     if not takes_fixed_point(layout, form):
-        return ()
-    return _FEW_FIXED if len(layout.planes) == 1 else _FEW_FIXED_PLANES
+        return None
+    return "fixed_planes" if planes else "fixed_bytes" if layout.format.bits == 8 else "fixed"

@@ -1,4 +1,4 @@
-"""The tile of a many-row linear as an intrinsic: its meaning as loops, its code as a call of the microkernel."""
+"""The tile of a many-row linear as an intrinsic: its meaning as loops, its code as a call (`call`) of a microkernel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from tvm import s_tir
 from tvm.script import tirx as T
 
-from cosyn.codegen.tvm.kernels.gemm_microkernel import LANES, microkernel_name, unrolled_words
+from cosyn.codegen.tvm.kernels.gemm_microkernel import LANES
 
 Expr = Any  # TVM's expressions overload the operators; its stubs do not say so
 
@@ -30,10 +30,7 @@ def bf16_value(bits: Expr) -> Expr:
 
 @cache
 def gemm_int8(rows: int, vectors: int, k: int, call: str) -> str:
-    """Name of the registered intrinsic i32 `[rows, n]` += x i8 `[rows, k]` · codes u8 in words `[k/4, n]`.
-
-    `call`: the function that does so.
-    """
+    """Name of the registered intrinsic i32 `[rows, n]` += x i8 `[rows, k]` · codes u8 in words `[k/4, n]`."""
     words, n = k // 4, LANES * vectors
 
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]  # TVM has no type hints
@@ -56,10 +53,39 @@ def gemm_int8(rows: int, vectors: int, k: int, call: str) -> str:
 
 
 @cache
-def gemm_bf16(rows: int, vectors: int, k: int) -> str:
+def gemm_pairs(rows: int, vectors: int, k: int, call: str) -> str:
+    """Name of the registered intrinsic i32 `[rows, n]` += x i16 `[rows, k]` · codes u8 in words `[k/4, n]`.
+
+    Of each four columns, x has the two even ones first, as `in_pairs` orders them.
+    """
+    words, n = k // 4, LANES * vectors
+
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]  # TVM has no type hints
+    def meaning(x: T.handle, w: T.handle, sums: T.handle) -> None:
+        X = T.match_buffer(x, (T.int64(rows), T.int64(k)), "int16", offset_factor=1)
+        W = T.match_buffer(w, (T.int64(words), T.int64(n)), "int32", offset_factor=1)
+        S = T.match_buffer(sums, (T.int64(rows), T.int64(n)), "int32", offset_factor=1, scope="local")
+        with T.sblock("root"):
+            T.reads(S[0:rows, 0:n], X[0:rows, 0:k], W[0:words, 0:n])
+            T.writes(S[0:rows, 0:n])
+            for m, r, i, o, h in T.grid(T.int64(rows), T.int64(n), T.int64(words), T.int64(2), T.int64(2)):
+                with T.sblock("update"):
+                    vm, vr, vi, vo, vh = T.axis.remap("SSRRR", [m, r, i, o, h])
+                    S[vm, vr] = S[vm, vr] + T.Cast(
+                        "int32", X[vm, vi * T.int64(4) + vo * T.int64(2) + vh]
+                    ) * T.bitwise_and(
+                        T.shift_right(W[vi, vr], T.Cast("int32", vh) * T.int32(16) + T.Cast("int32", vo) * T.int32(8)),
+                        T.int32(255),
+                    )
+
+    code = _call_without_scales(call, rows, n, k, words, "int16", "int32")
+    return _register(f"{call}_k{k}", meaning, code)
+
+
+@cache
+def gemm_bf16(rows: int, vectors: int, k: int, call: str) -> str:
     """Name of the registered intrinsic f32 `[rows, n]` += x bf16 `[rows, k]` · bf16 in words `[k/2, n]`."""
     words, n = k // 2, LANES * vectors
-    call = microkernel_name("bf16", rows, vectors)
 
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]  # TVM has no type hints
     def meaning(x: T.handle, w: T.handle, sums: T.handle) -> None:
@@ -79,12 +105,11 @@ def gemm_bf16(rows: int, vectors: int, k: int) -> str:
 
 
 @cache
-def gemm_int16(rows: int, vectors: int, k: int, group: int) -> str:
+def gemm_int16(rows: int, vectors: int, k: int, group: int, call: str) -> str:
     """Name of the registered intrinsic f32 `[rows, n]` += Σ over groups of `group` columns of
     x scale `[rows, groups]` · w scale `[groups, n]` · (x i16 `[rows, k]` · i16 in words `[k/2, n]`).
     """
     words, n, groups = group // 2, LANES * vectors, k // group
-    call = microkernel_name("int16", rows, vectors, unrolled_words(words))
 
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]  # TVM has no type hints
     def meaning(x: T.handle, w: T.handle, xs: T.handle, ws: T.handle, sums: T.handle) -> None:

@@ -125,7 +125,7 @@ class _Text:
                 f"  %xs{m}.row = mul i64 %groups, {m}",
                 f"  %xs{m}.at = add i64 %xs{m}.row, %g",
                 f"  %xs{m}.ptr = getelementptr float, ptr %xs, i64 %xs{m}.at",
-                *self._splat(f"%xs{m}", "float", f"%xs{m}.ptr"),
+                *splat(f"%xs{m}", "float", f"%xs{m}.ptr"),
             ]
             for u in range(self.vectors):
                 name = f"{m}.{u}"
@@ -172,7 +172,7 @@ class _Text:
         for m in range(self.rows):
             lines += [
                 f"  %x{m}{tag}.ptr = getelementptr i32, ptr %row{m}, i64 %k{tag}",
-                *self._splat(f"%x{m}{tag}", "i32", f"%x{m}{tag}.ptr"),
+                *splat(f"%x{m}{tag}", "i32", f"%x{m}{tag}.ptr"),
             ]
             for u in range(self.vectors):
                 before = f"%acc{m}.{u}" if i == 0 else f"%new{m}.{u}.{i - 1}"
@@ -183,13 +183,15 @@ class _Text:
                 )
         return lines
 
-    def _splat(self, name: str, element: str, pointer: str) -> list[str]:
-        return [
-            f"  {name}.one = load {element}, ptr {pointer}, align 2",
-            f"  {name}.first = insertelement <16 x {element}> poison, {element} {name}.one, i64 0",
-            f"  {name} = shufflevector <16 x {element}> {name}.first, <16 x {element}> poison, "
-            "<16 x i32> zeroinitializer",
-        ]
-
     def _sum_at(self, m: int, u: int) -> int:
         return (m * self.vectors + u) * LANES * 4
+
+
+def splat(name: str, element: str, pointer: str, lanes: int = LANES) -> list[str]:
+    """Code of a vector `name` of the one `element` at `pointer`."""
+    return [
+        f"  {name}.one = load {element}, ptr {pointer}, align 2",
+        f"  {name}.first = insertelement <{lanes} x {element}> poison, {element} {name}.one, i64 0",
+        f"  {name} = shufflevector <{lanes} x {element}> {name}.first, <{lanes} x {element}> poison, "
+        f"<{lanes} x i32> zeroinitializer",
+    ]

@@ -2,10 +2,18 @@
 
 Two forms with one meaning. The neutral form is a single reduction with the dequantization written into it,
 which any target can schedule. The CPU form has the same result in the shape that `linear_schedule_cpu`
-wants: rows padded to tiles, and for quantized weights and one row, partial sums per scale group, on codes. Two
-variants of it serve instructions: `cpu_vnni` multiplies codes with f32 x as 16-bit integers, and on many rows computes
-whole tiles (`linear_many_rows.py`), `cpu_bf16` does so for bf16 too; `cpu_signed` multiplies int8 x with 8-bit codes
-less 128, and `cpu_i8mm` does so for few rows and computes whole tiles for many.
+wants: rows padded to tiles, and for quantized weights and few rows, partial sums per scale group, on codes. Variants
+of it serve instructions:
+
+    x86-64   codes times f32 x as 16-bit integers; on many rows whole tiles (`linear_many_rows.py`)
+      cpu_madd       AVX2, or AVX-512 without VNNI: tiles take int8 x in 16 bits
+      cpu_avx_vnni   AVX2 with dot products of bytes
+      cpu_vnni       AVX-512 with them
+      cpu_bf16       the same with dot products of bf16, and tiles for bf16 x
+    aarch64  8-bit codes less 128 with int8 x
+      cpu_signed     dot products of bytes
+      cpu_i8mm       matrix products of bytes besides, for tiles on many rows
+
 Stages are named `linear…`; the last one, `linear`, is the result that epilogues read.
 """
 
@@ -34,8 +42,8 @@ from cosyn.codegen.tvm.kernels.packed_weight import (
 )
 
 Expr = Any  # TVM's expressions overload the operators; its stubs do not say so
-Form = Literal["neutral", "cpu", "cpu_vnni", "cpu_bf16", "cpu_signed", "cpu_i8mm"]
-VNNI_FORMS = ("cpu_vnni", "cpu_bf16")
+Form = Literal["neutral", "cpu", "cpu_madd", "cpu_avx_vnni", "cpu_vnni", "cpu_bf16", "cpu_signed", "cpu_i8mm"]
+X86_FORMS = ("cpu_madd", "cpu_avx_vnni", "cpu_vnni", "cpu_bf16")
 BF16_FORMS = ("cpu_bf16",)
 _SIGNED_FORMS = ("cpu_signed", "cpu_i8mm")
 
@@ -66,7 +74,7 @@ def linear_compute(
 ) -> te.Tensor:
     """x f32 `[seq, k]` · weightᵀ (+ bias f32/f16 `[n]`) as f32 `[seq, n]`.
 
-    `pieces` are placeholders of `layout.pieces`, in that order; `few` asks for the form for so many rows. Raises
+    `pieces` are placeholders of `layout.pieces`, in that order; `few` asks for that form (`linear_few_rows.py`). Raises
     ValueError where x does not fit.
     """
     weight = PackedWeight(layout, pieces)
@@ -74,7 +82,7 @@ def linear_compute(
     _check(x, layout, "float32")
     if form == "neutral":
         total = _neutral(x, weight)
-    elif few is None and form in (VNNI_FORMS if layout.format else BF16_FORMS) and takes_many_rows(layout, _rows(x)):
+    elif few is None and form in (X86_FORMS if layout.format else BF16_FORMS) and takes_many_rows(layout, _rows(x)):
         total = (many_rows_int16 if layout.format else many_rows_bf16)(x, weight, choice)
     elif layout.format is None or (few is None and _rows(x) != 1):
         total = _tiled(x, weight, tile)
@@ -97,14 +105,14 @@ def linear_i8_compute(
 ) -> te.Tensor:
     """(codes i8 `[seq, k]` · weightᵀ) · scales f32 `[seq, 1]` (+ bias) as f32 `[seq, n]`.
 
-    Sums of codes are exact i32, per scale group. `few` asks for the form for so many rows.
+    Sums of codes are exact i32, per scale group. `few` asks for that form.
     """
     weight = PackedWeight(layout, pieces)
     _check(codes, layout, "int8")
     if layout.integer_scales and form != "neutral" and _rows(codes) != 1 and few is None:
         weight = expanded_weight(weight)
     if few is None and _takes_int8_tiles(weight.layout, _rows(codes), form):
-        return _result(codes, many_rows_int8(codes, weight, choice), layout, bias, scales)
+        return _result(codes, many_rows_int8(codes, weight, choice, form == "cpu_madd"), layout, bias, scales)
     signed = form in _SIGNED_FORMS and weight.layout.whole_words and weight.bits == 8
     total = _grouped(codes, weight, row_tile(_rows(codes), choice, few) if form != "neutral" else 1, signed)
     if weight.layout.integer_scales:
@@ -114,14 +122,14 @@ def linear_i8_compute(
 
 def _takes_int8_tiles(layout: PackedLayout, rows: int | None, form: Form) -> bool:
     """Whether int8 activations have a form of whole tiles for so many rows (None: any number)."""
-    fits = form in VNNI_FORMS or (form == "cpu_i8mm" and layout.k % COLUMNS_OF_K == 0)
+    fits = form in X86_FORMS or (form == "cpu_i8mm" and layout.k % COLUMNS_OF_K == 0)
     return fits and takes_many_rows(layout, rows)
 
 
 def takes_fixed_point(layout: PackedLayout, form: Form) -> bool:
     """Whether one row of f32 x is multiplied as integers."""
     return (
-        form in VNNI_FORMS
+        form in X86_FORMS
         and layout.format is not None
         and layout.whole_words
         and layout.chunk <= exact_size(layout.format.bits)

@@ -21,9 +21,8 @@ Expr = Any  # TVM's expressions overload the operators; its stubs do not say so
 
 @dataclass(frozen=True, slots=True)
 class FewRows:
-    """A form of a linear for up to `most` rows of x, in tiles of `tile` of them and `vectors` of rows of the weight."""
+    """A form of a linear in tiles of `tile` rows of x and `vectors` of rows of the weight."""
 
-    most: int
     tile: int
     vectors: int
 

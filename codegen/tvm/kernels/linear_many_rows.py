@@ -1,4 +1,4 @@
-"""Linears on many rows for AVX-512 VNNI, as tensor expressions of whole tiles that one microkernel computes.
+"""Linears on many rows as tensor expressions of whole tiles that one microkernel computes.
 
 The rows of x are first brought into the form that the products take, once, padded to whole tiles: 8-bit codes as
 they are, and f32 for quantized weights as 16-bit codes with an f32 scale for each scale group of the weight. 16 bits
@@ -50,20 +50,35 @@ def takes_many_rows(layout: PackedLayout, rows: int | None) -> bool:
     return 2 < layout.chunk <= _LONGEST_CHUNK and layout.chunk % 2 == 0 and layout.chunk < layout.k
 
 
-def many_rows_int8(codes: te.Tensor, weight: PackedWeight, choice: ManyRowsChoice = DEFAULT_MANY_ROWS) -> te.Tensor:
-    """Weight scale · (Σ_k codes · weight) as f32 `[padded seq, padded n]`, for 8-bit weights with row scales."""
+def many_rows_int8(
+    codes: te.Tensor, weight: PackedWeight, choice: ManyRowsChoice = DEFAULT_MANY_ROWS, pairs: bool = False
+) -> te.Tensor:
+    """Weight scale · (Σ_k codes · weight) as f32 `[padded seq, padded n]`, for 8-bit weights with row scales.
+
+    With `pairs` the rows of x are brought into 16 bits, the even ones of each four columns before the odd ones: what
+    products of pairs take.
+    """
     layout = weight.layout
     tile, _ = tile_shape(layout, choice)
-    x = _padded(codes, tile)
+    x = _padded(codes, tile, pairs)
     j = te.reduce_axis((i64(0), i64(layout.k)), name="j")
     sums = te.compute((x.shape[0],), lambda s: te.sum(x(s, j).astype("int32"), axis=j), name="linear_xsum")
     word, byte = _axis(layout.k // 4, "word"), _axis(4, "byte")
+    odd, half = _axis(2, "odd"), _axis(2, "half")
 
     def product(s: Expr, n: Expr) -> Expr:
         code = (weight.word((), n, word) >> (byte.astype("int32") * 8)) & i32(255)
         return te.sum(x(s, word * 4 + byte).astype("int32") * code, axis=[word, byte])
 
-    part = te.compute((x.shape[0], i64(layout.padded_n)), product, name="linear_many_int8")
+    def product_of_pairs(s: Expr, n: Expr) -> Expr:
+        bit = half.astype("int32") * 16 + odd.astype("int32") * 8
+        code = (weight.word((), n, word) >> bit) & i32(255)
+        return te.sum(x(s, word * 4 + odd * 2 + half).astype("int32") * code, axis=[word, odd, half])
+
+    shape = (x.shape[0], i64(layout.padded_n))
+    part = te.compute(
+        shape, product_of_pairs if pairs else product, name="linear_many_pairs" if pairs else "linear_many_int8"
+    )
 
     def scaled(s: Expr, n: Expr) -> Expr:
         exact = part(s, n) - weight.zero((), n, i64(0), "int32") * sums(s)
@@ -126,10 +141,17 @@ def _axis(extent: int, name: str) -> Any:
     return te.reduce_axis((i64(0), i64(extent)), name=name)
 
 
-def _padded(x: te.Tensor, tile: int) -> te.Tensor:
-    """x with its last row repeated to whole tiles."""
-    shape = (_padded_rows(x, tile), x.shape[1])
-    return te.compute(shape, lambda s, k: x(tirx.min(s, x.shape[0] - 1), k), name="linear_x")
+def _padded(x: te.Tensor, tile: int, pairs: bool) -> te.Tensor:
+    """x with its last row repeated to whole tiles; `pairs` as in `many_rows_int8`."""
+
+    def at(s: Expr, k: Expr) -> Expr:
+        row = tirx.min(s, x.shape[0] - 1)
+        if not pairs:
+            return x(row, k)
+        word, odd, half = tirx.floordiv(k, 4), tirx.floormod(tirx.floordiv(k, 2), 2), tirx.floormod(k, 2)
+        return x(row, word * 4 + half * 2 + odd).astype("int16")
+
+    return te.compute((_padded_rows(x, tile), x.shape[1]), at, name="linear_x")
 
 
 def _padded_rows(x: te.Tensor, tile: int) -> Expr:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from tvm import s_tir
 
-from cosyn.codegen.tvm.kernels.gemm_dot import gemm_bf16, gemm_int8, gemm_int16
+from cosyn.codegen.tvm.kernels.gemm_avx2 import avx2_microkernel, avx2_name
+from cosyn.codegen.tvm.kernels.gemm_dot import gemm_bf16, gemm_int8, gemm_int16, gemm_pairs
 from cosyn.codegen.tvm.kernels.gemm_i8mm import i8mm_microkernel, i8mm_name
-from cosyn.codegen.tvm.kernels.gemm_microkernel import LANES, Product, microkernel, microkernel_name, unrolled_words
+from cosyn.codegen.tvm.kernels.gemm_microkernel import LANES, microkernel, microkernel_name, unrolled_words
 from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_MANY_ROWS, ManyRowsChoice
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
 from cosyn.codegen.tvm.kernels.linear_many_rows import tile_shape
@@ -17,12 +18,10 @@ from cosyn.codegen.tvm.kernels.linear_many_rows import tile_shape
 Block = Any
 Loop = Any
 
-_PRODUCTS: Mapping[str, Product] = {
-    "linear_many_int8": "int8",
-    "linear_many_int16": "int16",
-    "linear_many_bf16": "bf16",
-}
-MANY_ROWS = tuple(_PRODUCTS)
+Instructions = Literal["avx512", "avx2", "i8mm"]
+"""What the microkernels are made of."""
+
+MANY_ROWS = ("linear_many_int8", "linear_many_pairs", "linear_many_int16", "linear_many_bf16")
 """Names of the stages that this file schedules."""
 
 
@@ -32,16 +31,16 @@ def schedule_many_rows(
     epilogue: Sequence[Block],
     layout: PackedLayout,
     together: int,
-    i8mm: bool,
+    instructions: Instructions,
     choice: ManyRowsChoice = DEFAULT_MANY_ROWS,
 ) -> None:
     """Schedule, in place, a function around one of `linear_many_rows`'s forms with elementwise `epilogue`.
 
     `together`: words of the stage `linear_words` to write straight one after the other, so that it is known where in
-    a stored word their codes lie, and that they share a scale. `i8mm`: products are those of aarch64.
+    a stored word their codes lie, and that they share a scale.
     """
-    name = next(n for n in _PRODUCTS if n in stages)
-    product, total = _PRODUCTS[name], stages[name]
+    name = next(n for n in MANY_ROWS if n in stages)
+    total = stages[name]
     rows, vectors = tile_shape(layout, choice)
     anchor = stages.get("linear_acc", total)
     s, n, *reduction = schedule.get_loops(anchor)
@@ -67,20 +66,39 @@ def schedule_many_rows(
         schedule.reorder(word, u, part, v)
         schedule.unroll(part)
     _schedule_x(schedule, stages)
-    unroll = unrolled_words(layout.chunk // 2) if product == "int16" else 1
-    code = i8mm_microkernel(rows, vectors) if i8mm else microkernel(product, rows, vectors, unroll)
+    code, intrinsic = _microkernel(name, layout, rows, vectors, instructions)
     schedule.annotate(tile, "pragma_import_llvm", code)
     schedule.parallel(block)
     init = schedule.decompose_reduction(total, row)
     _vectorize(schedule, init)
-    if product == "int8":
-        call = i8mm_name(rows, vectors) if i8mm else microkernel_name(product, rows, vectors)
-        intrinsic = gemm_int8(rows, vectors, layout.k, call)
-    elif product == "bf16":
-        intrinsic = gemm_bf16(rows, vectors, layout.k)
-    else:
-        intrinsic = gemm_int16(rows, vectors, layout.k, layout.chunk)
     schedule.tensorize(row, intrinsic)
+
+
+def _microkernel(
+    stage: str, layout: PackedLayout, rows: int, vectors: int, instructions: Instructions
+) -> tuple[str, str]:
+    """LLVM module text of the function that computes a tile of `stage`, and the name of the intrinsic that calls it."""
+    k = layout.k
+    if stage == "linear_many_int16":
+        unroll = unrolled_words(layout.chunk // 2)
+        if instructions == "avx2":
+            call = avx2_name("int16", rows, vectors, unroll)
+            return avx2_microkernel("int16", rows, vectors, unroll), gemm_int16(rows, vectors, k, layout.chunk, call)
+        call = microkernel_name("int16", rows, vectors, unroll)
+        return microkernel("int16", rows, vectors, unroll), gemm_int16(rows, vectors, k, layout.chunk, call)
+    if stage == "linear_many_bf16":
+        call = microkernel_name("bf16", rows, vectors)
+        return microkernel("bf16", rows, vectors), gemm_bf16(rows, vectors, k, call)
+    if stage == "linear_many_pairs":
+        call = avx2_name("pairs", rows, vectors)
+        return avx2_microkernel("pairs", rows, vectors), gemm_pairs(rows, vectors, k, call)
+    if instructions == "i8mm":
+        code, call = i8mm_microkernel(rows, vectors), i8mm_name(rows, vectors)
+    elif instructions == "avx2":
+        code, call = avx2_microkernel("int8", rows, vectors), avx2_name("int8", rows, vectors)
+    else:
+        code, call = microkernel("int8", rows, vectors), microkernel_name("int8", rows, vectors)
+    return code, gemm_int8(rows, vectors, k, call)
 
 
 def _schedule_x(schedule: s_tir.Schedule, stages: Mapping[str, Block]) -> None:

@@ -13,7 +13,16 @@ from typing import Any
 from tvm import s_tir
 from tvm.target import Target
 
-from cosyn.codegen.tvm.cpu_target import has_bf16, has_i8mm, has_neon_dot, has_vnni, vector_lanes
+from cosyn.codegen.tvm.cpu_target import (
+    has_avx_vnni,
+    has_bf16,
+    has_i8mm,
+    has_neon_dot,
+    has_vnni,
+    is_aarch64,
+    vector_lanes,
+)
+from cosyn.codegen.tvm.kernels.dot_madd import madd_dot
 from cosyn.codegen.tvm.kernels.dot_neon import neon_dot
 from cosyn.codegen.tvm.kernels.dot_vnni import vnni_dot
 from cosyn.codegen.tvm.kernels.gemm_microkernel import unrolled_words
@@ -26,22 +35,25 @@ from cosyn.codegen.tvm.kernels.linear_choice import (
 )
 from cosyn.codegen.tvm.kernels.linear_few_rows import FewRows
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
-from cosyn.codegen.tvm.kernels.linear_many_rows_schedule import MANY_ROWS, schedule_many_rows
+from cosyn.codegen.tvm.kernels.linear_many_rows_schedule import MANY_ROWS, Instructions, schedule_many_rows
 
 Block = Any
 Loop = Any
 
-_TILE_VECTORS = {16: 2, 8: 1, 4: 2}
-"""Vectors beside each other in a tile of 8 rows, by lanes: accumulators take half of the registers."""
+_SUMS = {16: 16, 8: 8, 4: 16}
+"""Vectors of sums beside each other, by lanes: they take half of the registers."""
+_TILE_ROWS = 8
 
 
 def linear_form(target: Target) -> Form:
     """The form of `linear_compute` and `linear_i8_compute` that this file schedules best for `target`."""
     if has_neon_dot(target):
         return "cpu_i8mm" if has_i8mm(target) else "cpu_signed"
-    if not has_vnni(target):
+    if is_aarch64(target):
         return "cpu"
-    return "cpu_bf16" if has_bf16(target) else "cpu_vnni"
+    if has_vnni(target):
+        return "cpu_bf16" if has_bf16(target) else "cpu_vnni"
+    return "cpu_avx_vnni" if has_avx_vnni(target) else "cpu_madd"
 
 
 def schedule_linear(
@@ -67,20 +79,26 @@ def schedule_linear(
         layout = layout.expanded
     epilogue = _inline_epilogue(schedule, stages)
     if any(name in stages for name in MANY_ROWS):
-        schedule_many_rows(schedule, stages, epilogue, layout, together, has_i8mm(target), many_rows)
+        schedule_many_rows(schedule, stages, epilogue, layout, together, _instructions(target), many_rows)
         return
     acc = stages["linear_acc"]
     rows, columns, reduction = schedule.get_loops(acc)
     single = seq == 1
     height = row_tile(seq, many_rows, few)
-    widest = few.vectors if few else layout.block // lanes if single else _TILE_VECTORS[lanes]
+    sums_of_row = 2 if "linear_fixed" in stages else 1
+    widest = few.vectors if few else _SUMS[lanes] // (sums_of_row if single else _TILE_ROWS)
     block, inner = schedule.split(columns, [None, layout.block])
     vectors = min(widest, layout.block // lanes)
     sub, u, v = schedule.split(inner, [None, vectors, lanes])
     tile, m = schedule.split(rows, [None, height])
     parts = [plane for plane in layout.planes if part_stage(plane) in stages]
     words = (reduction,) if parts else _word_loops(schedule, reduction, layout)
-    schedule.reorder(block, sub, tile, *words, m, u, v)
+    if parts:
+        # The columns of a block take turns in each group, so that its codes are read from memory once, in their order.
+        schedule.reorder(block, tile, *words, sub, m, u, v)
+        reduction = sub
+    else:
+        schedule.reorder(block, sub, tile, *words, m, u, v)
     schedule.set_scope(acc, 0, "local")
     for result in epilogue:
         schedule.reverse_compute_at(result, tile, preserve_unit_loops=True)
@@ -110,6 +128,13 @@ def schedule_linear(
         schedule.vectorize(schedule.get_loops(init)[-1])
     for lane, intrinsic in dots:
         schedule.tensorize(lane, intrinsic)
+
+
+def _instructions(target: Target) -> Instructions:
+    """What tiles of many rows are made of."""
+    if is_aarch64(target):
+        return "i8mm"
+    return "avx512" if has_vnni(target) else "avx2"
 
 
 def _stage_names(schedule: s_tir.Schedule) -> list[str]:
@@ -199,9 +224,11 @@ def _dot_intrinsic(stages: dict[str, Block], layout: PackedLayout, target: Targe
     integers = layout.activation == "int8" or "linear_fixed" in stages
     if not integers or not layout.whole_words:
         return None
-    if has_neon_dot(target):
-        return neon_dot
-    return vnni_dot if has_vnni(target) else None
+    if is_aarch64(target):
+        return neon_dot if has_neon_dot(target) else None
+    lanes = vector_lanes(target)
+    x86_dot = vnni_dot if has_vnni(target) or has_avx_vnni(target) else madd_dot
+    return lambda bits: x86_dot(bits, lanes)
 
 
 def _schedule_fixed(schedule: s_tir.Schedule, fixed: Block, size: int, lanes: int) -> None:
