@@ -79,7 +79,9 @@ def _threads(rows: Sequence[Row]) -> Iterator[Bar]:
         for two in _at(rows, one.shape, one.test):
             if (two.engine, two.bits) == (one.engine, one.bits):
                 found = two.tokens_per_second / one.tokens_per_second
-                yield Bar(f"two threads over one: {one.bits}, {one.test}", _TWO_THREADS, found)
+                # Decoding cannot gain more from a second thread than reading does, which the machine decides.
+                reads = "" if two.roofline_fraction is None else f" (reading: {two.bandwidth / one.bandwidth:.2f})"
+                yield Bar(f"two threads over one: {one.bits}, {one.test}{reads}", _TWO_THREADS, found)
 
 
 def _over(own: Row | None, peer: Row | None, wanted: float, what: str) -> Iterator[Bar]:
