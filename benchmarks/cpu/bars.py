@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from benchmarks.cpu.samples import Row
 from benchmarks.cpu.variants import VARIANTS
@@ -15,6 +16,8 @@ _DECODE_SHARE = {16: 0.8, 8: 0.7, 4: 0.6}
 _LONG_SHARE = 0.6
 _PREFILL_OVER_BEST, _PREFILL_OVER_Q4 = 0.8, 1.2
 _TWO_THREADS = 1.7
+_ALIKE = 0.15
+"""Read bandwidths that differ by no more than this part are those of one state of the machine."""
 _WIDTHS = {(v.engine, v.bits): v.width for v in VARIANTS}
 
 
@@ -32,10 +35,13 @@ class Bar:
 
 
 def ratio(own: Row, peer: Row) -> float:
-    """How many times as fast as `peer`: the median over rounds, whose engines were measured at the same time."""
-    if len(own.samples) == len(peer.samples):
-        return statistics.median(a / b for a, b in zip(own.samples, peer.samples, strict=True))
-    return own.tokens_per_second / peer.tokens_per_second
+    """How many times as fast as `peer`: the median over all pairs of measurements at about the same speed of memory.
+
+    That of the medians where there is no such pair.
+    """
+    ours, theirs = (list(zip(r.samples, r.bandwidths, strict=True)) for r in (own, peer))
+    pairs = [a / b for (a, at), (b, bt) in product(ours, theirs) if abs(at - bt) <= _ALIKE * max(at, bt)]
+    return statistics.median(pairs) if pairs else own.tokens_per_second / peer.tokens_per_second
 
 
 def bars(rows: Sequence[Row]) -> list[Bar]:
@@ -80,7 +86,8 @@ def _threads(rows: Sequence[Row]) -> Iterator[Bar]:
             if (two.engine, two.bits) == (one.engine, one.bits):
                 found = two.tokens_per_second / one.tokens_per_second
                 # Decoding cannot gain more from a second thread than reading does, which the machine decides.
-                reads = "" if two.roofline_fraction is None else f" (reading: {two.bandwidth / one.bandwidth:.2f})"
+                reading = statistics.median(two.bandwidths) / statistics.median(one.bandwidths)
+                reads = "" if two.roofline_fraction is None else f" (reading: {reading:.2f})"
                 yield Bar(f"two threads over one: {one.bits}, {one.test}{reads}", _TWO_THREADS, found)
 
 

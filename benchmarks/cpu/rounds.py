@@ -1,7 +1,7 @@
 """The measuring itself: engines of one width are loaded together and take turns, test by test, round by round.
 
 Before and after each measurement the read bandwidth is measured too: a shared machine's memory is faster at one moment
-than at another.
+than at another. A measurement during which it changed is made again.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ _PREPARE, _LOAD, _MEASURE = 1800.0, 300.0, 400.0
 """Seconds after which an engine counts as failed. The first measurement may include a compilation."""
 _AT_LEAST = 0.3
 """Seconds of runs that make one measurement."""
+_STEADY, _TRIES = 0.2, 3
+"""By which part the read bandwidth may change during a measurement, and how often one is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +139,18 @@ class Rounds:
                 if not self._open(group, variant, test, turn):
                     continue
                 process, loaded = running[variant]
+                request: dict[str, object] = {"do": "measure", "test": test, "at_least": _AT_LEAST}
                 try:
-                    seconds = _seconds(process.ask({"do": "measure", "test": test, "at_least": _AT_LEAST}, _MEASURE))
+                    for _ in range(_TRIES):
+                        seconds = _seconds(process.ask(request, _MEASURE))
+                        first_read, before = before, _bandwidth(reader, nbytes)
+                        if abs(before - first_read) <= _STEADY * max(before, first_read):
+                            break
                 except EngineError as error:
                     self._miss(variant, group.shape, error, test)
                     running.pop(variant)[0].close()
                     continue
-                after = _bandwidth(reader, nbytes)
-                self._add(group, variant, loaded, test, turn, seconds, (before + after) / 2)
-                before = after
+                self._add(group, variant, loaded, test, turn, seconds, (first_read + before) / 2)
 
     def _add(
         self, group: Group, variant: Variant, loaded: Loaded, test: str, turn: int, seconds: float, bandwidth: float

@@ -59,8 +59,8 @@ class Row:
     """Against the highest bandwidth seen in the whole run on as many threads."""
     samples: tuple[float, ...]
     """Tokens per second, round by round."""
-    bandwidth: float
-    """What was read from memory beside the measurements, bytes per second."""
+    bandwidths: tuple[float, ...]
+    """Bytes per second that were read from memory beside each of them."""
 
 
 def rows(samples: Iterable[Sample]) -> list[Row]:
@@ -83,7 +83,7 @@ def _row(group: Sequence[Sample], highest: dict[int, float]) -> Row:
         statistics.median(s.roofline_fraction for s in group) if decodes else None,
         median * first.bytes_per_token / highest[first.threads] if decodes else None,
         tuple(speeds),
-        statistics.median(s.bandwidth for s in group),
+        tuple(s.bandwidth for s in group),
     )  # fmt: skip
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
 
 import pytest
 
-from benchmarks.cpu.bars import bars
+from benchmarks.cpu.bars import bars, ratio
 from benchmarks.cpu.plot import draw
 from benchmarks.cpu.report import write_report
 from benchmarks.cpu.rounds import Missing
-from benchmarks.cpu.samples import rows
+from benchmarks.cpu.samples import Sample, rows
 from tests.benchmarks.rows import samples
 
 RUN = {
@@ -29,7 +30,7 @@ def test_rows_are_medians_over_rounds() -> None:
     assert found["llama.cpp", "Q4_0", "1.1B", 2, "pp512"].bytes_per_token is None
 
 
-def test_bars_compare_with_the_better_of_two_formats_round_by_round() -> None:
+def test_bars_compare_with_the_better_of_two_formats() -> None:
     found = {b.what: b for b in bars(rows(samples()))}
     bar = found["decode in 4 bits: w4a16_g32 over llama.cpp Q4_K_M, 1.1B tg64"]
     assert (bar.wanted, bar.found, bar.met) == (1.3, 61 / 51, False)
@@ -39,6 +40,19 @@ def test_bars_compare_with_the_better_of_two_formats_round_by_round() -> None:
     assert "two threads over one: w8a8, pp128" in found
     assert found["overheads: w8a8 over llama.cpp Q8_0, 15M tg64"].met
     assert not bars(rows(s for s in samples() if s.engine != "cosyn"))
+
+
+def test_ratios_are_those_at_one_speed_of_memory() -> None:
+    found = [
+        Sample("1.1B", engine, "w8a8", 2, "tg64", turn, speed, bandwidth, 1e9)
+        for engine, measured in (("a", [(10, 30e9), (20, 60e9)]), ("b", [(8, 62e9), (5, 31e9), (8, 60e9)]))
+        for turn, (speed, bandwidth) in enumerate(measured)
+    ]
+    own, peer = rows(found)
+    assert ratio(own, peer) == statistics.median([10 / 5, 20 / 8, 20 / 8])
+    (slow,) = rows(found[:1])
+    (fast,) = rows(found[2:3])
+    assert ratio(slow, fast) == 10 / 8
 
 
 def test_the_files(tmp_path: Path) -> None:

@@ -115,6 +115,20 @@ def test_a_short_test_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert all(s.tokens_per_second in (128 / SECONDS, 64 / SECONDS) for s in measured.file.samples)
 
 
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize(("reads", "runs", "bandwidth"), [([60, 30, 32], 2, 31), ([60, 30, 60, 30], 3, 45)])
+def test_a_measurement_in_which_memory_changed_is_made_again(
+    reads: list[float], runs: int, bandwidth: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steady = iter([*reads, *[reads[-1]] * 99])
+    monkeypatch.setattr(rounds, "_bandwidth", lambda *_: next(steady))
+    monkeypatch.setattr(rounds, "_AT_LEAST", 0.0)
+    measured = measure(tmp_path, fake("a"))
+    log = (tmp_path / "15M" / "a.log").read_text(encoding="utf-8").splitlines()
+    assert len(log) == 4 + runs - 1
+    assert measured.file.samples[0].bandwidth == bandwidth
+
+
 def test_pytorch_skips_what_takes_too_long() -> None:
     by_name = {v.name: v for v in VARIANTS}
     f32, compiled, own = (by_name[n] for n in ("PyTorch eager f32", "PyTorch compiled bf16", "cosyn bf16"))
