@@ -48,13 +48,18 @@ def main() -> int:
     }  # fmt: skip
     begun = time.monotonic()
     started = f"{datetime.now(UTC):%Y-%m-%d}"
+
+    def took() -> str:
+        # Of a run that goes on, the earlier part's time is not known.
+        return f"{started}, resumed" if options.resume else f"{started}, {(time.monotonic() - begun) / 60:.0f} minutes"
+
     kind = "-quick" if options.quick else f"-{options.target.replace(':', '-')}" if options.target else ""
     file = SampleFile(work / f"samples{kind}.jsonl", run, resume=options.resume)
     measured = Measured(file)
     rounds = Rounds(measured, work, _SMALLEST)
 
     def report() -> None:
-        found = _described(run, started, (time.monotonic() - begun) / 60, measured)
+        found = _described(run, took(), measured)
         write_report(options.output, found, rows(file.samples), measured.missing)
 
     try:
@@ -68,16 +73,15 @@ def main() -> int:
     for group in ready:
         rounds.measure(group)
         report()
-    found = _described(run, started, (time.monotonic() - begun) / 60, measured)
+    found = _described(run, took(), measured)
     print("\n".join(markdown(found, rows(file.samples), measured.missing)))
     print(f"written: {', '.join(str(options.output / f'cpu.{s}') for s in ('json', 'md', 'svg'))}", file=sys.stderr)
     return 0 if file.samples else 1
 
 
-def _described(run: dict[str, object], started: str, minutes: float, measured: Measured) -> dict[str, object]:
+def _described(run: dict[str, object], when: str, measured: Measured) -> dict[str, object]:
     return run | {
-        "started": started,
-        "minutes": minutes,
+        "when": when,
         "versions": {s.engine: s.version for s in measured.file.samples},
         "read_bandwidth": _bandwidth(measured.file.samples),
     }

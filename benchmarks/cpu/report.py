@@ -38,7 +38,7 @@ def markdown(run: dict[str, Any], rows: Sequence[Row], missing: Sequence[Missing
     versions = ", ".join(f"{engine} {version}" for engine, version in run["versions"].items())
     yield from (
         "# cosyn beside its peers on a CPU", "",
-        f"Written by `make bench` ({run['started']}, {run['minutes']:.0f} minutes, {run['rounds']} rounds);",
+        f"Written by `make bench` ({run['when']}, {run['rounds']} rounds);",
         "how to read it: docs/cpu.md.", "",
         f"- machine: {run['machine']}",
         f"- read bandwidth, measured between all measurements: {reads or 'not measured'}",

@@ -16,7 +16,7 @@ from benchmarks.cpu.samples import Sample, rows
 from tests.benchmarks.rows import samples
 
 RUN = {
-    "machine": "a machine", "rounds": 3, "started": "2026-11-21", "minutes": 3.2, "versions": {"llama.cpp": "1"},
+    "machine": "a machine", "rounds": 3, "when": "2026-11-21, 3 minutes", "versions": {"llama.cpp": "1"},
     "read_bandwidth": {"2": {"median": 40e9, "low": 35e9, "high": 60e9}},
 }  # fmt: skip
 
