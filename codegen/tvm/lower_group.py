@@ -17,12 +17,12 @@ from cosyn.codegen.tvm.dims import Dims
 from cosyn.codegen.tvm.forms import KernelForms, NeutralForms
 from cosyn.codegen.tvm.kernels.attend_args import cache_tensors
 from cosyn.codegen.tvm.kernels.expert_linear import expert_linear_compute
-from cosyn.codegen.tvm.kernels.few_rows_forms import RowForms, row_forms
 from cosyn.codegen.tvm.kernels.kv_append import appended_rows, stored_in_state
 from cosyn.codegen.tvm.kernels.linear import linear_compute, linear_i8_compute
 from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_KERNEL_CHOICE, KernelChoice
 from cosyn.codegen.tvm.kernels.linear_few_rows import FewRows
 from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout
+from cosyn.codegen.tvm.kernels.row_forms import RowForms, row_forms
 from cosyn.codegen.tvm.kernels.topk import topk_prim_func
 from cosyn.ir.dtype import DType
 from cosyn.ir.graph import Graph, KVState

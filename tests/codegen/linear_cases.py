@@ -13,7 +13,6 @@ from tvm import s_tir, te, tirx
 from tvm.target import Target
 
 from cosyn.codegen.tvm.cpu_target import cpu_target, has_vnni, host_features
-from cosyn.codegen.tvm.kernels.few_rows_forms import RowForms, row_forms
 from cosyn.codegen.tvm.kernels.linear import Form, linear_compute, linear_i8_compute
 from cosyn.codegen.tvm.kernels.linear_choice import DEFAULT_KERNEL_CHOICE, KernelChoice
 from cosyn.codegen.tvm.kernels.linear_few_rows import FewRows, chosen_by_rows
@@ -21,6 +20,7 @@ from cosyn.codegen.tvm.kernels.linear_layout import PackedLayout, layout_for
 from cosyn.codegen.tvm.kernels.linear_schedule_cpu import schedule_linear
 from cosyn.codegen.tvm.kernels.packed_weight import i64
 from cosyn.codegen.tvm.kernels.packing import Weight, as_stored, pack
+from cosyn.codegen.tvm.kernels.row_forms import RowForms, row_forms
 from cosyn.codegen.tvm.stack_scratch import build_cpu
 from cosyn.ir.dtype import DType
 from cosyn.ir.types import TensorType

@@ -11,9 +11,9 @@ from tvm.target import Target
 
 from cosyn.codegen.tvm.arena_views import with_arena_views
 from cosyn.codegen.tvm.kernel_listing import linear_forms
-from cosyn.codegen.tvm.kernels.few_rows_forms import RowForms, row_forms
 from cosyn.codegen.tvm.kernels.linear_few_rows import chosen_by_rows, forms_by_rows
 from cosyn.codegen.tvm.kernels.packed_weight import f32
+from cosyn.codegen.tvm.kernels.row_forms import RowForms, row_forms
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,9 @@ from cosyn.codegen.tvm.kernels.linear import Form
 from cosyn.codegen.tvm.kernels.linear_schedule_cpu import linear_form
 from cosyn.codegen.tvm.kernels.packing import pack
 from cosyn.ir.weight_format import QuantizedWeight
+from cosyn.targets import load_target
 
-V3 = ("ssse3", "sse4_1", "sse4_2", "popcnt", "avx", "avx2", "fma", "f16c", "abm", "bmi1", "bmi2", "movbe")
+V3 = tuple(load_target("cpu:avx2").features)
 V4 = ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 ROWS = (1, 2, 3, 4, 5, 8, 17, 33)
 
@@ -139,7 +140,7 @@ def test_the_largest_products_of_floats_are_not_saturated(stored: str, rows: int
 
 
 def test_codes_of_four_bits_are_read_as_stored_at_any_number_of_rows() -> None:
-    made = cpu_target([*V3], 2)
+    made = cpu_target(V3, 2)
     function = lower(Case(64, 96, "i4g32u8:f32", "int8").layout, None, made, form=linear_form(made))
     assert linear_forms(function, 128) == [
         ((1, 2), "gemv on few rows, products of pairs"),

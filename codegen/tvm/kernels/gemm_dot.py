@@ -56,7 +56,7 @@ def gemm_int8(rows: int, vectors: int, k: int, call: str) -> str:
 def gemm_pairs(rows: int, vectors: int, k: int, call: str) -> str:
     """Name of the registered intrinsic i32 `[rows, n]` += x i16 `[rows, k]` · codes u8 in words `[k/4, n]`.
 
-    Of each four columns, x has the two even ones first, as `in_pairs` orders them.
+    Of each four columns, x has the two even ones first, as `many_rows_int8` orders them for pairs.
     """
     words, n = k // 4, LANES * vectors
 

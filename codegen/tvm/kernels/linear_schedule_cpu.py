@@ -200,7 +200,7 @@ def _schedule_part(
     """
     schedule.compute_at(part, group, preserve_unit_loops=True)
     schedule.set_scope(part, 0, "local")
-    # Outside lie block, sub, tile and group.
+    # Outside lie block, tile, group and sub.
     m, _group, rows, word, *elements = schedule.get_loops(part)[4:]
     if dot:
         u, v = schedule.split(rows, [None, lanes])
